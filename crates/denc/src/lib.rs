@@ -12,6 +12,7 @@
 
 mod container;
 mod crc;
+mod declare;
 mod error;
 mod primitive;
 mod reader;
@@ -20,6 +21,7 @@ mod versioned;
 pub use bytes::{Bytes, BytesMut};
 pub use container::{decode_blob_with, encode_blob_with, encode_bytes, encode_list, encode_str};
 pub use crc::ceph_crc32c;
+pub use declare::Kept;
 pub use error::DecodeError;
 pub use reader::Reader;
 pub use versioned::{
