@@ -1,0 +1,1 @@
+//! The ports in memory, for tests and the simulator: deterministic, with crashes on demand.
