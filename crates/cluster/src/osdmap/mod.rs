@@ -1,0 +1,22 @@
+//! The map of OSDs and pools: its states, its changes, and placement by it.
+//!
+//! [`OsdMap`] is one epoch; [`Incremental`] leads from one epoch to the next. The monitor makes
+//! them, everyone else applies them and must arrive at the same bytes: the checksum of the full
+//! map travels with each change.
+
+mod interval_set;
+mod map;
+mod osd;
+mod pool;
+
+pub mod flag;
+pub mod incremental;
+
+pub use incremental::Incremental;
+pub use interval_set::IntervalSet;
+pub use map::{CodecState, MapError, Mapping, OsdMap, StretchMode};
+pub use osd::{OsdAddrs, OsdInfo, OsdXInfo};
+pub use pool::{
+    HitSetParams, OptValue, PgMergeMeta, Pool, PoolCacheMode, PoolKind, PoolOpts, PoolSnapInfo,
+    pool_flag, pool_opt,
+};
