@@ -206,12 +206,60 @@ macro_rules! plain {
     };
 }
 
+/// An enum that is one integer on the wire; other values are refused:
+/// `wire_enum! { pub enum Name: u8 { One = 1 } }`.
+#[macro_export]
+macro_rules! wire_enum {
+    (
+        $(#[$meta:meta])*
+        pub enum $name:ident: $repr:ty {
+            $( $(#[$vmeta:meta])* $variant:ident = $value:literal ),* $(,)?
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[allow(missing_docs)]
+        pub enum $name {
+            $( $(#[$vmeta])* $variant, )*
+        }
+
+        impl $name {
+            /// The value on the wire.
+            pub const fn value(self) -> $repr {
+                match self {
+                    $( Self::$variant => $value, )*
+                }
+            }
+        }
+
+        impl $crate::Encode for $name {
+            fn encode(&self, out: &mut $crate::BytesMut, features: $crate::Features) {
+                $crate::Encode::encode(&self.value(), out, features);
+            }
+        }
+
+        impl $crate::Decode for $name {
+            fn decode(r: &mut $crate::Reader) -> Result<Self, $crate::DecodeError> {
+                match <$repr as $crate::Decode>::decode(r)? {
+                    $( $value => Ok(Self::$variant), )*
+                    #[allow(clippy::cast_sign_loss, clippy::cast_lossless)]
+                    other => Err($crate::DecodeError::Invalid {
+                        what: stringify!($name),
+                        value: other as u64,
+                    }),
+                }
+            }
+        }
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use crate::{Decode, Encode};
 
     versioned! {
         /// Version 2 added `b`.
+        #[allow(unreachable_pub)]
         pub struct Two(2, 1) {
             a: u8,
             b: u16 [since 2] = 7,
