@@ -210,13 +210,13 @@ impl Transaction {
 
     /// Adds any operation on an object.
     pub fn push(&mut self, c: &Collection, o: &GhObject, op: TxOp) -> &mut Self {
-        self.ops.push(TxEntry { collection: c.clone(), object: Some(o.clone()), op });
+        self.ops.push(TxEntry { collection: *c, object: Some(o.clone()), op });
         self
     }
 
     /// Adds any operation on a collection.
     pub fn push_collection(&mut self, c: &Collection, op: TxOp) -> &mut Self {
-        self.ops.push(TxEntry { collection: c.clone(), object: None, op });
+        self.ops.push(TxEntry { collection: *c, object: None, op });
         self
     }
 
