@@ -6,12 +6,17 @@
 
 mod interval_set;
 mod map;
+mod map_codec;
 mod osd;
 mod pool;
+mod pool_codec;
 
 pub mod flag;
 pub mod incremental;
+mod apply;
+mod incremental_codec;
 
+pub use apply::MAX_OSD;
 pub use incremental::Incremental;
 pub use interval_set::IntervalSet;
 pub use map::{CodecState, MapError, Mapping, OsdMap, StretchMode};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::IntervalSet;
-use crate::{EVersion, Epoch, PgId, PoolId, SnapId, UTime};
+use crate::{EVersion, Epoch, PgId, PoolId, SnapId, Tail, UTime};
 
 /// How a pool keeps its objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -291,11 +291,8 @@ pub struct Pool {
     pub peering_crush_bucket_barrier: u32,
     /// Of a pool over two sites.
     pub peering_crush_mandatory_member: u32,
-    /// 16.2's envelope of the merge record may be absent in old samples; the version read, so
-    /// that newer and older forms encode to the same bytes. 0: whatever fits the features.
-    pub encoded_version: u8,
-    /// Fields of newer releases, behind those of `encoded_version`.
-    pub tail: Bytes,
+    /// Fields of newer releases.
+    pub tail: Tail,
 }
 
 impl Default for Pool {
@@ -358,8 +355,7 @@ impl Default for Pool {
             peering_crush_bucket_target: 0,
             peering_crush_bucket_barrier: 0,
             peering_crush_mandatory_member: 0x7fff_ffff,
-            encoded_version: 0,
-            tail: Bytes::new(),
+            tail: Tail::default(),
         }
     }
 }
