@@ -1,0 +1,106 @@
+//! Stock Ceph clients against Seabed and against real Ceph: the same scripts, the same answers.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{machine, oracle::Oracle, process, test};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Keep the transcripts and the clusters' folders here instead of in a temporary folder.
+    #[arg(long)]
+    keep: Option<PathBuf>,
+}
+
+/// One script: its label, its interpreter, its file and what it takes besides conf and pool.
+struct Script {
+    name: &'static str,
+    interpreter: &'static str,
+    file: &'static str,
+    takes_work_dir: bool,
+}
+
+/// The interpreter of the bindings is Debian's own, wherever another python3 is first on the PATH.
+const DEBIAN_PYTHON: &str = "/usr/bin/python3";
+
+const SCRIPTS: &[Script] = &[
+    Script { name: "rados", interpreter: "bash", file: "rados.sh", takes_work_dir: true },
+    Script {
+        name: "librados",
+        interpreter: DEBIAN_PYTHON,
+        file: "librados.py",
+        takes_work_dir: false,
+    },
+    Script {
+        name: "ceph",
+        interpreter: DEBIAN_PYTHON,
+        file: "ceph_shape.py",
+        takes_work_dir: false,
+    },
+];
+
+const SEABED_PORT: u16 = 29_000;
+const CEPH_PORT: u16 = 40_900;
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    machine::for_testing()?;
+    let seabed = test::build_seabed()?;
+    compare(&seabed, args.keep.as_deref())
+}
+
+/// Runs every script on both clusters and fails on the first transcript that differs.
+pub(crate) fn compare(seabed: &Path, keep: Option<&Path>) -> Result<()> {
+    let scratch = test::Scratch::new("interop")?;
+    let dir = keep.unwrap_or(scratch.path());
+    let ours = test::DevCluster::up(seabed, &dir.join("seabed"), SEABED_PORT, &["--sparse"])?;
+    let theirs = Oracle::start(&dir.join("ceph"), CEPH_PORT)?;
+    let mut differing = Vec::new();
+    for script in SCRIPTS {
+        let here = transcript(script, &ours.conf(), dir, "seabed")?;
+        let there = transcript(script, &theirs.conf(), dir, "ceph")?;
+        let diff = process::output(
+            Command::new("diff")
+                .args(["-U2", "--label", "ceph", "--label", "seabed"])
+                .args([&there, &here]),
+        )?;
+        if diff.status.success() {
+            let lines = fs::read_to_string(&here)?.lines().count();
+            println!("{}: {lines} lines of answers, all equal", script.name);
+        } else {
+            println!("{}", String::from_utf8_lossy(&diff.stdout));
+            differing.push(script.name);
+        }
+    }
+    if !differing.is_empty() {
+        bail!("answers differ from real Ceph's: {}", differing.join(", "));
+    }
+    Ok(())
+}
+
+fn transcript(script: &Script, conf: &Path, dir: &Path, side: &str) -> Result<PathBuf> {
+    let out = dir.join(format!("{}.{side}.txt", script.name));
+    let mut command = Command::new(script.interpreter);
+    command.arg(Path::new("xtask/interop").join(script.file)).arg(conf).arg("rbd");
+    if script.takes_work_dir {
+        command.arg(dir.join(format!("work-{side}")));
+    }
+    let done = process::output(&mut command)?;
+    fs::write(&out, &done.stdout)?;
+    if !done.status.success() {
+        bail!(
+            "{} on {side} ended with {}: {}",
+            script.file,
+            done.status,
+            String::from_utf8_lossy(&done.stderr)
+        );
+    }
+    if done.stdout.is_empty() {
+        bail!("{} on {side} printed nothing", script.file);
+    }
+    fs::canonicalize(&out).with_context(|| out.display().to_string())
+}

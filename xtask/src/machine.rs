@@ -1,0 +1,57 @@
+//! What the machine must have, and how it gets it: Debian packages by apt-get as root, or a clear
+//! list of what is missing.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::process;
+
+/// Needed to build: bindgen (for RocksDB) loads libclang and reads its headers; RocksDB is C++.
+const BUILD: &[&str] = &["libclang-dev", "g++", "make"];
+
+/// Needed to compare with Ceph: its daemons, its clients and their bindings; openssl makes data.
+const INTEROP: &[&str] =
+    &["ceph-mon", "ceph-osd", "ceph-mgr", "ceph-common", "python3-rados", "openssl", "procps"];
+
+/// Makes sure that the workspace can be built.
+pub(crate) fn for_building() -> Result<()> {
+    ensure(BUILD)
+}
+
+/// Makes sure that the interop and golden tests can run.
+pub(crate) fn for_testing() -> Result<()> {
+    ensure(&[BUILD, INTEROP].concat())
+}
+
+fn installed(package: &str) -> bool {
+    process::output(Command::new("dpkg-query").args(["-W", "-f=${db:Status-Status}", package]))
+        .is_ok_and(|o| o.status.success() && o.stdout == b"installed")
+}
+
+fn ensure(packages: &[&str]) -> Result<()> {
+    if !process::exists("dpkg-query") || !process::exists("apt-get") {
+        bail!(
+            "this is no Debian system: cargo xtask installs what it needs only there. \
+             Install the counterparts of these Debian packages yourself and call the programs \
+             directly: {}",
+            packages.join(" ")
+        );
+    }
+    let missing: Vec<&str> = packages.iter().copied().filter(|p| !installed(p)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let root = process::read(Command::new("id").arg("-u"))?.trim() == "0";
+    if !root {
+        bail!("missing Debian packages; run: sudo apt-get install {}", missing.join(" "));
+    }
+    println!("installing Debian packages: {}", missing.join(" "));
+    let apt = || {
+        let mut c = Command::new("apt-get");
+        c.env("DEBIAN_FRONTEND", "noninteractive").args(["-qq", "-o", "Dpkg::Use-Pty=0"]);
+        c
+    };
+    process::run(apt().arg("update"))?;
+    process::run(apt().args(["install", "-y", "--no-install-recommends"]).args(&missing))
+}
