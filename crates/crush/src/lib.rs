@@ -8,18 +8,36 @@
 #![forbid(unsafe_code)]
 
 mod bucket;
+mod build;
 mod choose;
+mod classes;
+mod edit;
+mod error;
 pub mod hash;
 mod ln;
 mod map;
 mod mapper;
+mod names;
 mod rule;
+mod rule_edit;
+mod tree;
+mod weight_set;
 
 pub use bucket::{Bucket, BucketAlg, BucketData};
+pub use edit::Location;
+pub use error::CrushError;
 pub use ln::crush_ln;
 pub use map::{
     CRUSH_ITEM_NONE, ChooseArg, ChooseArgs, ChooseArgsTable, CrushMap, DEFAULT_CHOOSE_ARGS,
     Tunables,
 };
 pub use mapper::Workspace;
+pub use names::is_valid_name;
 pub use rule::{RULE_ERASURE, RULE_REPLICATED, Rule, Step};
+pub use rule_edit::Mode;
+pub use tree::TreeNode;
+
+/// A weight as people write it, in 16.16 fixed point (as Ceph: by way of a 32-bit float).
+pub fn weight_from_f32(weight: f32) -> u32 {
+    (weight * 65_536.0) as u32
+}
