@@ -2,7 +2,13 @@
 
 mod apply;
 mod data;
+mod device;
+mod faulty;
+mod kv;
 mod store;
 
 pub use data::ByteMap;
+pub use device::MemDevice;
+pub use faulty::{Fault, FaultyDevice};
+pub use kv::MemKv;
 pub use store::MemStore;
