@@ -57,6 +57,7 @@ pub enum Event {
 pub struct Connection {
     limits: Arc<Limits>,
     receiver: Receiver,
+    gated: bool,
     side: Side,
     out: Out,
     started_at: Time,
@@ -87,7 +88,8 @@ impl Connection {
     fn new(now: Now, side: Side, limits: Arc<Limits>, gated: bool) -> Self {
         let mut out = Out::default();
         out.transmit.raw(banner::encode);
-        Connection { limits, receiver: Receiver::new(gated), side, out, started_at: now.mono }
+        let receiver = Receiver::new();
+        Connection { limits, receiver, gated, side, out, started_at: now.mono }
     }
 
     /// Where bytes from the peer go; `None` while none are wanted (closed, a verdict or a grant is
@@ -157,14 +159,15 @@ impl Connection {
             }
             Incoming::Gate(bytes) => {
                 self.check_message_is_due()?;
-                self.out.events.push_back(Event::Announced(bytes));
+                if self.gated {
+                    self.out.events.push_back(Event::Announced(bytes));
+                } else {
+                    self.receiver.grant();
+                }
                 return Ok(());
             }
             Incoming::Frame(frame) => frame,
         };
-        if frame.tag == Tag::Message {
-            self.check_message_is_due()?;
-        }
         let step = match &mut self.side {
             Side::Open(open) => return open.on_frame(frame, &mut self.out),
             Side::Client(client) => client.step(Control::from_frame(frame)?, &mut self.out),

@@ -35,3 +35,6 @@ pub use peer::{Keepalive, Local, Peer, Policies, Policy, REQUIRED_OF_CLIENT};
 pub use phase::client::Dial;
 pub use phase::server::{Accept, Admission};
 pub use session::{SendError, Session};
+
+#[cfg(test)]
+mod tests;
