@@ -316,7 +316,9 @@ impl Encode for GhObject {
             self.hobj.encode_fields(out, features);
             self.generation.encode(out, features);
             self.shard.encode(out, features);
-            self.hobj.max.encode(out, features);
+            // Ceph's own end mark, which is used inside stores and never sent; the object's mark
+            // above is enough to read it back.
+            false.encode(out, features);
         });
     }
 }

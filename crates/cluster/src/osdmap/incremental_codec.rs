@@ -62,8 +62,7 @@ impl Incremental {
     }
 
     fn osd_version(&self) -> u8 {
-        let ranges =
-            !self.new_range_blocklist.is_empty() || !self.old_range_blocklist.is_empty();
+        let ranges = !self.new_range_blocklist.is_empty() || !self.old_range_blocklist.is_empty();
         let needed = if self.mutate_allow_crimson != UNSET {
             12
         } else if ranges {

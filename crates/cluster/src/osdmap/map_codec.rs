@@ -134,7 +134,11 @@ impl OsdMap {
         encode_list(out, features, self.osd_addrs.iter().map(|a| &a.client));
         self.pg_temp.encode(out, features);
         self.primary_temp.encode(out, features);
-        encode_list(out, features, self.primary_affinity.iter().flatten().collect::<Vec<_>>().iter());
+        encode_list(
+            out,
+            features,
+            self.primary_affinity.iter().flatten().collect::<Vec<_>>().iter(),
+        );
         encode_bytes(out, &self.crush.encode());
         self.erasure_code_profiles.encode(out, features);
         self.pg_upmap.encode(out, features);
@@ -188,10 +192,13 @@ impl OsdMap {
         let (mut body, len) = open(&mut r, "OSDMap")?;
         r.finish()?;
         let mut map = OsdMap::blank();
-        let ((), client) =
-            decode_versioned_min(&mut body, "OSDMap client part", CLIENT_NEWEST, CLIENT_OLDEST, |r, v| {
-                map.decode_client(r, v)
-            })?;
+        let ((), client) = decode_versioned_min(
+            &mut body,
+            "OSDMap client part",
+            CLIENT_NEWEST,
+            CLIENT_OLDEST,
+            |r, v| map.decode_client(r, v),
+        )?;
         let ((), osd) =
             decode_versioned_min(&mut body, "OSDMap osd part", OSD_NEWEST, OSD_OLDEST, |r, v| {
                 map.decode_osd(r, v)

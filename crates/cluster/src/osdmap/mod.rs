@@ -8,12 +8,13 @@ mod interval_set;
 mod map;
 mod map_codec;
 mod osd;
+mod placement;
 mod pool;
 mod pool_codec;
 
+mod apply;
 pub mod flag;
 pub mod incremental;
-mod apply;
 mod incremental_codec;
 
 pub use apply::MAX_OSD;
@@ -21,6 +22,7 @@ pub use incremental::Incremental;
 pub use interval_set::IntervalSet;
 pub use map::{CodecState, MapError, Mapping, OsdMap, StretchMode};
 pub use osd::{OsdAddrs, OsdInfo, OsdXInfo};
+pub use placement::Scratch;
 pub use pool::{
     HitSetParams, OptValue, PgMergeMeta, Pool, PoolCacheMode, PoolKind, PoolOpts, PoolSnapInfo,
     pool_flag, pool_opt,

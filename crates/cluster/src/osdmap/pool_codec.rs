@@ -59,9 +59,8 @@ impl Encode for HitSetParams {
 
 impl Decode for HitSetParams {
     fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
-        let body = |r: &mut Reader, _| {
-            Ok(HitSetParams { kind: u8::decode(r)?, raw: r.take_rest() })
-        };
+        let body =
+            |r: &mut Reader, _| Ok(HitSetParams { kind: u8::decode(r)?, raw: r.take_rest() });
         Ok(decode_versioned(r, "HitSet::Params", 1, body)?.0)
     }
 }

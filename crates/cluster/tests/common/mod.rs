@@ -10,12 +10,12 @@ use base64::Engine;
 use bytes::Bytes;
 use serde_json::Value;
 
-pub fn data(name: &str) -> PathBuf {
+pub(crate) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
 /// A file of the shared folder beside the repository, which is never part of it.
-pub fn shared(name: &str) -> Option<PathBuf> {
+pub(crate) fn shared(name: &str) -> Option<PathBuf> {
     let root = match std::env::var_os("SEABED_SHARED") {
         Some(root) => PathBuf::from(root),
         None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
@@ -28,13 +28,13 @@ pub fn shared(name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-pub fn lines(path: &Path) -> impl Iterator<Item = Value> {
+pub(crate) fn lines(path: &Path) -> impl Iterator<Item = Value> {
     let file = File::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let reader = BufReader::new(flate2::read::MultiGzDecoder::new(file));
     reader.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap())
 }
 
-pub fn binary(v: &Value) -> Bytes {
+pub(crate) fn binary(v: &Value) -> Bytes {
     let text = v.as_str().expect("base64 text");
     base64::engine::general_purpose::STANDARD.decode(text).expect("base64").into()
 }
