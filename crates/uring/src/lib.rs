@@ -28,7 +28,7 @@ pub const BLOCK_SIZE: u32 = 4096;
 #[derive(Debug)]
 pub enum Device {
     /// Driven by a ring; completions signal its eventfd.
-    Ring(UringDevice),
+    Ring(Box<UringDevice>),
     /// Driven by threads; completions call the waker.
     Threads(ThreadDevice),
 }
@@ -37,7 +37,7 @@ impl Device {
     /// The device as the port.
     pub fn into_port(self) -> Box<dyn BlockDevice> {
         match self {
-            Device::Ring(d) => Box::new(d),
+            Device::Ring(d) => d,
             Device::Threads(d) => Box::new(d),
         }
     }
@@ -51,7 +51,7 @@ impl Device {
 pub fn open(path: &Path, waker: Waker) -> Result<Device, DeviceError> {
     let file = file::open_direct(path)?;
     match UringDevice::new(&file) {
-        Ok(device) => Ok(Device::Ring(device)),
+        Ok(device) => Ok(Device::Ring(Box::new(device))),
         Err(refusal) => {
             tracing::warn!(path = %path.display(), "no io_uring ({refusal}), using threads");
             Ok(Device::Threads(ThreadDevice::new(&file, waker)?))
