@@ -212,7 +212,7 @@ fn straw_lengths(weights: &[u32], version: u8) -> Vec<u32> {
             }
             continue;
         }
-        straws[order[i]] = (straw * 65_536.0) as u32;
+        straws[order[i]] = straw_word(straw);
         i += 1;
         let Some(next) = order.get(i).map(|n| weights[*n]) else { break };
         if version == 0 && next == weight {
@@ -231,4 +231,11 @@ fn straw_lengths(weights: &[u32], version: u8) -> Vec<u32> {
         last = f64::from(weight);
     }
     straws
+}
+
+/// A straw length in 16.16 fixed point. Beyond 32 bits the low ones are what the reference's
+/// conversion leaves, and none of them beyond 63 bits.
+fn straw_word(straw: f64) -> u32 {
+    let scaled = straw * 65_536.0;
+    if scaled < 9.2e18 { scaled as i64 as u32 } else { 0 }
 }

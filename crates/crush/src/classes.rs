@@ -25,6 +25,8 @@ struct Cloning {
     used: BTreeSet<i32>,
     /// By weight-set and shadow: the sum of its weights, a position each.
     sums: BTreeMap<i64, BTreeMap<i32, Vec<u32>>>,
+    /// Uniform buckets get no weighing items.
+    strict: bool,
 }
 
 impl CrushMap {
@@ -111,7 +113,7 @@ impl CrushMap {
         }
         self.drop_dead_choose_args();
         let old = std::mem::take(&mut self.class_buckets);
-        self.populate_classes(old)
+        self.populate_classes(old, false)
     }
 
     /// True if no device has the class and no rule starts from a shadow of it.
@@ -126,9 +128,16 @@ impl CrushMap {
     }
 
     /// Copies every root for every class; `old` says which ids shadows had, or shall have.
-    pub(crate) fn populate_classes(&mut self, old: ClassBuckets) -> Result<(), CrushError> {
+    ///
+    /// `strict` is how the reference reads text: a uniform bucket that would get items with a
+    /// weight has no copy, and what comes after it neither.
+    pub(crate) fn populate_classes(
+        &mut self,
+        old: ClassBuckets,
+        strict: bool,
+    ) -> Result<(), CrushError> {
         let used = old.values().flat_map(|by_class| by_class.values().copied()).collect();
-        let mut cloning = Cloning { old, used, sums: BTreeMap::new() };
+        let mut cloning = Cloning { old, used, sums: BTreeMap::new(), strict };
         let classes: Vec<i32> = self.class_names.keys().copied().collect();
         for root in self.roots(false) {
             for class in &classes {
@@ -175,6 +184,9 @@ impl CrushMap {
                 taken.push((id, weight));
                 positions.push(at);
             }
+        }
+        if cloning.strict && copy.is_uniform() && taken.iter().any(|(_, w)| *w != 0) {
+            return Err(CrushError::invalid("shadow of uniform bucket", origin));
         }
         for (item, weight) in &taken {
             copy.add_item(*item, *weight, &self.tunables)?;

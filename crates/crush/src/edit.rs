@@ -13,7 +13,7 @@ use crate::{Bucket, BucketAlg, CrushError, CrushMap, RULE_REPLICATED, Rule, Step
 pub type Location<'a> = [(&'a str, &'a str)];
 
 /// Bucket ids beyond this are refused: each id below it takes a slot of every map.
-const BUCKETS_MAX: usize = 1 << 20;
+const BUCKETS_MAX: usize = 1 << 18;
 
 /// The types of a new map, from the devices up.
 const DEFAULT_TYPES: [&str; 12] = [

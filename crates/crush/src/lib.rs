@@ -20,6 +20,7 @@ mod mapper;
 mod names;
 mod rule;
 mod rule_edit;
+mod text;
 mod tree;
 mod weight_set;
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::map::slot;
-use crate::{ChooseArg, ChooseArgs, CrushError, CrushMap};
+use crate::{BucketAlg, ChooseArg, ChooseArgs, CrushError, CrushMap};
 
 /// How often a weight change is carried on to a parent: no sane hierarchy is deeper, and a cycle
 /// ends here.
@@ -140,10 +140,12 @@ impl CrushMap {
         }
     }
 
-    /// Drops the weight-sets of buckets that are gone.
-    pub(crate) fn drop_dead_choose_args(&mut self) {
-        let live: BTreeSet<u32> =
-            self.iter_buckets().filter_map(|b| u32::try_from(slot(b.id)?).ok()).collect();
+    /// Drops the weight-sets of buckets that are gone or, not being straw2, heed none: the
+    /// reference does so whenever it reads a map.
+    pub fn drop_dead_choose_args(&mut self) {
+        let heeds = |b: &&crate::Bucket| b.alg() == BucketAlg::Straw2;
+        let index = |b: &crate::Bucket| u32::try_from(slot(b.id)?).ok();
+        let live: BTreeSet<u32> = self.iter_buckets().filter(heeds).filter_map(index).collect();
         for args in self.choose_args.values_mut() {
             args.retain(|index, _| live.contains(index));
         }

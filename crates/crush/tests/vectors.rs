@@ -1,28 +1,9 @@
 //! The shared vectors: maps and mappings that the reference tool (16.2.15) computed.
 
-use std::io::Read;
+mod common;
 
-use base64::Engine;
+use common::{cases, int, map_bytes};
 use seabed_crush::{CrushMap, Workspace};
-use seabed_denc::Bytes;
-use serde_json::Value;
-
-fn cases() -> Vec<Value> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/crush.jsonl.gz");
-    let mut text = String::new();
-    let file = std::fs::File::open(path).expect("vectors are in the repository");
-    flate2::read::GzDecoder::new(file).read_to_string(&mut text).expect("gzip");
-    text.lines().map(|l| serde_json::from_str(l).expect("json")).collect()
-}
-
-fn map_bytes(case: &Value) -> Bytes {
-    let text = case["map"].as_str().expect("map");
-    base64::engine::general_purpose::STANDARD.decode(text).expect("base64").into()
-}
-
-fn int(v: &Value) -> i64 {
-    v.as_i64().expect("integer")
-}
 
 #[test]
 fn maps_reencode_to_the_same_bytes() {

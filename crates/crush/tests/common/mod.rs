@@ -1,0 +1,86 @@
+//! What the integration tests share: the vectors, and calling the reference's tool.
+
+#![allow(dead_code, missing_docs)]
+
+use std::io::Read;
+use std::process::Command;
+
+use base64::Engine;
+use seabed_crush::{BucketData, CrushMap};
+use seabed_denc::Bytes;
+use serde_json::Value;
+
+pub fn cases() -> Vec<Value> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/crush.jsonl.gz");
+    let mut text = String::new();
+    let file = std::fs::File::open(path).expect("vectors are in the repository");
+    flate2::read::GzDecoder::new(file).read_to_string(&mut text).expect("gzip");
+    text.lines().map(|l| serde_json::from_str(l).expect("json")).collect()
+}
+
+pub fn map_bytes(case: &Value) -> Bytes {
+    let text = case["map"].as_str().expect("map");
+    base64::engine::general_purpose::STANDARD.decode(text).expect("base64").into()
+}
+
+pub fn int(v: &Value) -> i64 {
+    v.as_i64().expect("integer")
+}
+
+/// Runs the reference's tool: its standard output, or what it said of its failure.
+pub fn crushtool(args: &[&str]) -> Result<String, String> {
+    let output = Command::new("crushtool").args(args).output().unwrap_or_else(|e| {
+        panic!(
+            "this test compares with crushtool, which cannot be run ({e}); `cargo xtask` \
+                installs it, or: apt-get install ceph-base"
+        )
+    });
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(said.lines().take(5).collect::<Vec<_>>().join("\n"))
+    }
+}
+
+/// A map's bytes with the inner and spare nodes of tree buckets blanked: where the reference adds items to
+/// a tree one by one, as in shadow trees, it leaves some of them as they were in memory.
+pub fn without_tree_nodes(bytes: Bytes) -> Bytes {
+    let mut map = CrushMap::decode(bytes).expect("decodes");
+    for bucket in map.buckets.iter_mut().flatten() {
+        if let BucketData::Tree { nodes } = &mut bucket.data {
+            nodes.iter_mut().step_by(2).for_each(|n| *n = 0);
+            nodes.iter_mut().skip(2 * bucket.items.len()).for_each(|n| *n = 0);
+        }
+    }
+    map.encode()
+}
+
+pub fn first_difference(ours: &str, theirs: &str) -> String {
+    for (n, (a, b)) in ours.lines().zip(theirs.lines()).enumerate() {
+        if a != b {
+            return format!("line {}: ours {a:?}, theirs {b:?}", n + 1);
+        }
+    }
+    format!("{} and {} lines", ours.lines().count(), theirs.lines().count())
+}
+
+/// The first thing that differs between two maps.
+pub fn map_difference(ours: Bytes, theirs: Bytes) -> String {
+    let (a, b) = (CrushMap::decode(ours).expect("ours"), CrushMap::decode(theirs).expect("theirs"));
+    for (a, b) in a.buckets.iter().zip(&b.buckets) {
+        if a != b {
+            return format!("bucket: ours {a:?}\ntheirs {b:?}");
+        }
+    }
+    for (a, b) in a.choose_args.iter().zip(b.choose_args.iter()) {
+        if a != b {
+            return format!("choose_args: ours {a:?}\ntheirs {b:?}");
+        }
+    }
+    let rest = |mut m: CrushMap| {
+        m.buckets.clear();
+        format!("{m:#?}")
+    };
+    first_difference(&rest(a), &rest(b))
+}
