@@ -1,0 +1,34 @@
+//! Back-offs of one OSD session: ranges of objects whose operations it wants held back.
+//!
+//! A back-off lives until the OSD lifts it or the session ends.
+
+use std::collections::BTreeMap;
+
+use seabed_cluster::{HObject, SpgId};
+
+/// Ranges of a PG, by id; an id is unique within a session.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Backoffs(BTreeMap<(SpgId, u64), (HObject, HObject)>);
+
+/// More than any OSD asks for: one range a PG at the most.
+const BACKOFFS_MAX: usize = 100_000;
+
+impl Backoffs {
+    pub(crate) fn block(&mut self, pg: SpgId, id: u64, begin: HObject, end: HObject) {
+        if self.0.len() < BACKOFFS_MAX {
+            self.0.insert((pg, id), (begin, end));
+        }
+    }
+
+    pub(crate) fn lift(&mut self, pg: SpgId, id: u64) {
+        self.0.remove(&(pg, id));
+    }
+
+    /// True if an operation on this object (or, without one, on the PG) must wait.
+    pub(crate) fn holds(&self, pg: SpgId, object: Option<&HObject>) -> bool {
+        self.0.range((pg, 0)..=(pg, u64::MAX)).any(|(_, (begin, end))| match object {
+            Some(object) => begin <= object && (object < end || begin == end),
+            None => true,
+        })
+    }
+}
