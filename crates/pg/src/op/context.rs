@@ -1,0 +1,89 @@
+//! What an execution is given: the object as it stands, and the request's place in the PG.
+
+use seabed_cluster::{EVersion, HObject, ObjectInfo, Pool, ReqId, SnapSet, UTime};
+
+use super::WriteEffect;
+
+/// The object as left by all operations submitted so far.
+///
+/// It is what the store holds under `_` and `snapset`. A PG that has just submitted a write may
+/// make the next context from it with [`ObjectContext::after`] instead of reading it back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObjectContext {
+    /// The object's head.
+    pub object: HObject,
+    /// Whether the head exists. A whiteout exists in the store and not for clients.
+    pub exists: bool,
+    /// The info of an existing object; otherwise a fresh one.
+    pub info: ObjectInfo,
+    /// Snapshots of the object.
+    pub snapset: SnapSet,
+}
+
+impl ObjectContext {
+    /// The context of an object that does not exist.
+    pub fn absent(object: HObject) -> Self {
+        let info = ObjectInfo::new(object.clone());
+        Self { object, exists: false, info, snapset: SnapSet::default() }
+    }
+
+    /// The context that follows from a write.
+    pub fn after(object: HObject, effect: &WriteEffect) -> Self {
+        Self {
+            object,
+            exists: effect.exists,
+            info: effect.info.clone(),
+            snapset: if effect.exists { effect.snapset.clone() } else { SnapSet::default() },
+        }
+    }
+}
+
+/// Limits of the cluster's configuration, with Ceph's defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpLimits {
+    /// `osd_max_object_size`: 128 MiB.
+    pub object_size: u64,
+    /// `osd_max_attr_name_len`: 100 bytes of the name as the client gives it.
+    pub attr_name: usize,
+    /// `osd_max_attr_size`: 0 means no limit.
+    pub attr_value: usize,
+    /// `osd_max_omap_entries_per_request`.
+    pub omap_entries: u64,
+    /// `osd_max_omap_bytes_per_request`.
+    pub omap_bytes: usize,
+    /// `osd_max_pgls`: objects of one listing reply.
+    pub list_entries: u64,
+    /// `osd_max_write_op_reply_len`: output of one op of a write with RETURNVEC.
+    pub write_reply: usize,
+}
+
+impl Default for OpLimits {
+    fn default() -> Self {
+        Self {
+            object_size: 128 << 20,
+            attr_name: 100,
+            attr_value: 0,
+            omap_entries: 1024,
+            omap_bytes: 1 << 30,
+            list_entries: 1024,
+            write_reply: 64,
+        }
+    }
+}
+
+/// The request's place in the PG and in time.
+#[derive(Debug)]
+pub struct OpEnv<'a> {
+    /// Wall time: `local_mtime` of what is written.
+    pub now: UTime,
+    /// The pool, by the PG's map.
+    pub pool: &'a Pool,
+    /// The version that the request gets in the PG log if it writes.
+    pub version: EVersion,
+    /// `last_user_version` of the PG info.
+    pub last_user_version: u64,
+    /// Who asks: derived by the PG from the session and the message's tid.
+    pub reqid: ReqId,
+    /// Limits.
+    pub limits: &'a OpLimits,
+}

@@ -1,0 +1,107 @@
+//! What an execution answers.
+
+use seabed_cluster::{CleanRegions, EVersion, LogOp, ObjectInfo, ObjectStatSum, SnapSet};
+use seabed_denc::Bytes;
+use seabed_messages::{MOsdOpReply, OsdOp};
+use seabed_storage::Transaction;
+
+use crate::Level;
+
+/// What one op of the vector returned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpReturn {
+    /// The op as the reply repeats it: arguments possibly adjusted (a read's length is what was
+    /// read), no input.
+    pub op: OsdOp,
+    /// Its return value; 0 for ops behind the failing one.
+    pub rval: i32,
+    /// Its output.
+    pub out: Bytes,
+}
+
+/// Everything the PG needs to commit a write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WriteEffect {
+    /// What every replica does to the object, in Ceph's order of operations: `remove`, or at least
+    /// `setattrs`.
+    pub transaction: Transaction,
+    /// MODIFY or DELETE.
+    pub log_op: LogOp,
+    /// Whether the object exists afterwards.
+    pub exists: bool,
+    /// The object's info afterwards (fresh if it does not exist).
+    pub info: ObjectInfo,
+    /// The object's snapshots afterwards.
+    pub snapset: SnapSet,
+    /// `user_version` of the log entry and the reply; becomes the PG's `last_user_version`.
+    pub user_version: u64,
+    /// For the log entry.
+    pub clean_regions: CleanRegions,
+    /// Change of the PG's statistics, the reads of the request included.
+    pub stats: ObjectStatSum,
+    /// For the log entry of a request with RETURNVEC: every op's return value and output.
+    /// Otherwise empty.
+    pub op_returns: Vec<(i32, Bytes)>,
+}
+
+/// The answer to a request and what is to be done for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpOutcome {
+    /// 0 or more, or a negative errno.
+    pub result: i32,
+    /// One for each op. The outputs are in the reply of a request without effect; of one with an
+    /// effect, only [`WriteEffect::op_returns`] are.
+    pub returns: Vec<OpReturn>,
+    /// What it changes.
+    pub effect: Option<WriteEffect>,
+    /// The request might have written and has no effect: it failed, or it changed nothing. Its
+    /// result goes into the log as an ERROR entry, so that it is the same if it comes again.
+    pub record_error: bool,
+    /// Change of the PG's statistics if there is no effect; empty when the result is an error.
+    pub read_stats: ObjectStatSum,
+    /// Lines for the log.
+    pub notes: Vec<(Level, String)>,
+    /// `user_version` of the object as read.
+    pub(super) seen_user_version: u64,
+    /// The request asked for results of its writes.
+    pub(super) returns_vector: bool,
+}
+
+impl OpOutcome {
+    /// Puts results, outputs and versions into `reply`. `version` is the write's, or the ERROR
+    /// entry's; `last` is the PG's `last_update` and `last_user_version`.
+    pub fn fill(&self, reply: &mut MOsdOpReply, version: EVersion, last: (EVersion, u64)) {
+        reply.result = self.result;
+        let outputs = self.effect.is_none();
+        reply.ops = self
+            .returns
+            .iter()
+            .map(|r| {
+                let out = if outputs || self.returns_vector { r.out.clone() } else { Bytes::new() };
+                (OsdOp { indata: out, ..r.op.clone() }, r.rval)
+            })
+            .collect();
+        match &self.effect {
+            Some(effect) => set_versions(reply, version, effect.user_version),
+            None if self.result >= 0 && !self.record_error => {
+                set_versions(reply, EVersion::ZERO, self.seen_user_version);
+            }
+            None if self.result == seabed_cluster::Errno::ENOENT.wire() && !self.record_error => {
+                reply.bad_replay_version = last.0;
+                reply.user_version = last.1;
+            }
+            None => {}
+        }
+    }
+}
+
+/// The three versions of a reply. Old clients know only `bad_replay_version`, which therefore
+/// carries the number that is right for them.
+pub fn set_versions(reply: &mut MOsdOpReply, version: EVersion, user_version: u64) {
+    reply.replay_version = version;
+    reply.user_version = user_version;
+    reply.bad_replay_version = version;
+    if user_version != 0 {
+        reply.bad_replay_version.version = user_version;
+    }
+}
