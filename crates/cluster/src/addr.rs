@@ -133,12 +133,17 @@ impl EntityAddr {
         ((self.kind as u32).to_le_bytes(), self.nonce.to_le_bytes(), raw)
     }
 
-    /// Address and nonce without the protocol, as plain output has it: `10.0.0.1:6800/42`.
-    pub fn legacy_text(&self) -> String {
+    /// IP and port.
+    pub fn ip_text(&self) -> String {
         match self.addr {
-            Some(a) => format!("{a}/{}", self.nonce),
-            None => format!(":/{}", self.nonce),
+            Some(a) => a.to_string(),
+            None => "(unrecognized address family 0)".to_owned(),
         }
+    }
+
+    /// Address and nonce without the protocol, as old fields of JSON have it: `10.0.0.1:6800/42`.
+    pub fn legacy_text(&self) -> String {
+        format!("{}/{}", self.ip_text(), self.nonce)
     }
 }
 
@@ -156,15 +161,13 @@ impl PartialOrd for EntityAddr {
 
 impl fmt::Display for EntityAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(a) = self.addr else { return f.write_str("-") };
         match self.kind {
-            AddrKind::None => write!(f, "none:{a}/{}", self.nonce),
-            AddrKind::Legacy => write!(f, "v1:{a}/{}", self.nonce),
-            AddrKind::Msgr2 => write!(f, "v2:{a}/{}", self.nonce),
+            AddrKind::None => return f.write_str("-"),
             // Without a word: this is how blocklists name clients.
-            AddrKind::Any => write!(f, "{a}/{}", self.nonce),
-            AddrKind::Cidr => write!(f, "cidr:{a}/{}", self.nonce),
+            AddrKind::Any => {}
+            kind => write!(f, "{}:", kind.as_str())?,
         }
+        write!(f, "{}/{}", self.ip_text(), self.nonce)
     }
 }
 
@@ -301,10 +304,11 @@ impl EntityAddrVec {
     }
 }
 
-/// `[v2:…,v1:…]`, a single address of the first protocol alone.
+/// `[v2:…,v1:…]`, a single address alone, nothing for none.
 impl fmt::Display for EntityAddrVec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0[..] {
+            [] => Ok(()),
             [one] => fmt::Display::fmt(one, f),
             many => {
                 f.write_str("[")?;

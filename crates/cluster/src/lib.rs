@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod addr;
+pub mod cli;
 mod collection;
 mod errno;
 pub mod features;
@@ -28,6 +29,7 @@ mod span;
 mod strhash;
 mod superblock;
 mod tail;
+mod text;
 mod time;
 mod version;
 

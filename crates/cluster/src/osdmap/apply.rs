@@ -334,10 +334,7 @@ impl OsdMap {
             const LUMINOUS: u8 = 12;
             self.require_osd_release = n;
             if n >= LUMINOUS {
-                let old = flag::map::REQUIRE_JEWEL
-                    | flag::map::REQUIRE_KRAKEN
-                    | flag::map::REQUIRE_LUMINOUS;
-                self.flags &= !old;
+                self.flags &= !flag::map::REQUIRE_OLD;
                 self.flags |= flag::map::RECOVERY_DELETES;
             }
         }

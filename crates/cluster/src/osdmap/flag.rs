@@ -41,14 +41,35 @@ pub mod map {
         NOAUTOSCALE = 0x80_0000, "noautoscale";
     }
 
-    /// Flags that the old "require" bits make; shown nowhere since the release has its own field.
-    pub const SEMIHIDDEN: u32 = REQUIRE_JEWEL
-        | REQUIRE_KRAKEN
-        | REQUIRE_LUMINOUS
-        | SORTBITWISE
-        | RECOVERY_DELETES
-        | PURGED_SNAPDIRS
-        | PGLOG_HARDLIMIT;
+    /// The order in which Ceph prints them. `full` and `nearfull` are flags of pools since Luminous
+    /// and not shown.
+    pub const PRINT_ORDER: &[(u32, &str)] = &[
+        (PAUSERD, "pauserd"),
+        (PAUSEWR, "pausewr"),
+        (PAUSEREC, "pauserec"),
+        (NOUP, "noup"),
+        (NODOWN, "nodown"),
+        (NOOUT, "noout"),
+        (NOIN, "noin"),
+        (NOBACKFILL, "nobackfill"),
+        (NOREBALANCE, "norebalance"),
+        (NORECOVER, "norecover"),
+        (NOSCRUB, "noscrub"),
+        (NODEEP_SCRUB, "nodeep-scrub"),
+        (NOTIERAGENT, "notieragent"),
+        (NOSNAPTRIM, "nosnaptrim"),
+        (SORTBITWISE, "sortbitwise"),
+        (REQUIRE_JEWEL, "require_jewel_osds"),
+        (REQUIRE_KRAKEN, "require_kraken_osds"),
+        (REQUIRE_LUMINOUS, "require_luminous_osds"),
+        (RECOVERY_DELETES, "recovery_deletes"),
+        (PURGED_SNAPDIRS, "purged_snapdirs"),
+        (PGLOG_HARDLIMIT, "pglog_hardlimit"),
+        (NOAUTOSCALE, "noautoscale"),
+    ];
+
+    /// What the required release says by itself since Luminous.
+    pub const REQUIRE_OLD: u32 = REQUIRE_JEWEL | REQUIRE_KRAKEN | REQUIRE_LUMINOUS;
 
     /// What a map of a fresh 16.2 cluster has.
     pub const FRESH: u32 = SORTBITWISE | RECOVERY_DELETES | PURGED_SNAPDIRS | PGLOG_HARDLIMIT;

@@ -266,9 +266,24 @@ impl OsdMap {
         (0..self.max_osd).map(OsdId).filter(|&id| self.exists(id))
     }
 
-    /// True if all bits of `flag` are set.
+    /// The flags that hold: what the field says, and what the required release implies.
+    pub fn effective_flags(&self) -> u32 {
+        const LUMINOUS: u8 = 12;
+        const NAUTILUS: u8 = 14;
+        let mut flags = self.flags;
+        if self.require_osd_release >= LUMINOUS {
+            flags &= !flag::map::REQUIRE_OLD;
+            flags |= flag::map::RECOVERY_DELETES;
+        }
+        if self.require_osd_release >= NAUTILUS {
+            flags |= flag::map::PGLOG_HARDLIMIT;
+        }
+        flags
+    }
+
+    /// True if all bits of `flag` hold.
     pub fn has_flag(&self, flag: u32) -> bool {
-        self.flags & flag == flag
+        self.effective_flags() & flag == flag
     }
 
     /// The pool of that name.

@@ -4,6 +4,8 @@
 //! them, everyone else applies them and must arrive at the same bytes: the checksum of the full
 //! map travels with each change.
 
+mod compat;
+mod dump;
 mod interval_set;
 mod map;
 mod map_codec;
@@ -11,6 +13,7 @@ mod osd;
 mod placement;
 mod pool;
 mod pool_codec;
+mod print;
 
 mod apply;
 pub mod flag;

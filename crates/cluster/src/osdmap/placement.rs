@@ -93,7 +93,7 @@ impl OsdMap {
     }
 
     /// The rule whose mask fits the pool.
-    fn find_rule(&self, pool: &Pool) -> Option<u32> {
+    pub(super) fn find_rule(&self, pool: &Pool) -> Option<u32> {
         let wanted = u32::try_from(pool.crush_rule).ok()?;
         let fits = |id: u32| {
             self.crush.rule(id).is_some_and(|r| {

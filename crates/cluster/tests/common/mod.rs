@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub(crate) mod maps;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
