@@ -76,6 +76,10 @@ pub trait BlockDevice {
     /// Operations that finished since the last call. Never blocks.
     fn poll(&mut self) -> Vec<IoCompletion>;
 
+    /// Waits until an operation may have finished; returns at once if none is under way. For
+    /// start-up and for those who may wait.
+    fn wait(&mut self) {}
+
     /// Reads whole blocks, waiting for them.
     fn read(&self, offset: u64, length: u64) -> Result<Bytes, DeviceError>;
 

@@ -81,7 +81,19 @@ impl State {
             self.apply_entry(entry)
                 .map_err(|reason| StoreError::InvalidTransaction { index, reason })?;
         }
+        let lost = tx.ops.iter().any(|e| e.object.is_none() && !self.holds_together());
+        if lost {
+            let reason = "an object would fall out of the collection";
+            return Err(StoreError::InvalidTransaction { index: tx.ops.len(), reason });
+        }
         Ok(())
+    }
+
+    /// Whether every object belongs where it is.
+    fn holds_together(&self) -> bool {
+        let all = self.collections.iter();
+        let mut objects = all.flat_map(|(c, m)| m.objects.keys().map(move |o| (c, m.bits, o)));
+        objects.all(|(c, bits, o)| belongs(c, bits, o))
     }
 
     fn collection(&mut self, c: &Collection) -> Apply<&mut MemCollection> {
@@ -222,11 +234,10 @@ impl State {
     }
 
     fn set_bits(&mut self, c: &Collection, bits: u32) -> Apply {
-        let collection = self.collection(c)?;
-        if !seed_fits(c, bits) || !collection.objects.keys().all(|o| belongs(c, bits, o)) {
-            return Err("an object would fall out of the collection");
+        if !seed_fits(c, bits) {
+            return Err("the seed does not fit into the bits");
         }
-        collection.bits = bits;
+        self.collection(c)?.bits = bits;
         Ok(())
     }
 

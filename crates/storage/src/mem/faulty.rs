@@ -164,6 +164,10 @@ impl<D: BlockDevice> BlockDevice for FaultyDevice<D> {
         done
     }
 
+    fn wait(&mut self) {
+        self.inner.wait();
+    }
+
     fn read(&self, offset: u64, length: u64) -> Result<Bytes, DeviceError> {
         let data = self.inner.read(offset, length)?;
         let mut rotten = self.rotten.range(offset..offset + length).peekable();
