@@ -192,8 +192,7 @@ mod tests {
         m.zero(8, 4);
         let at: Vec<_> = m.pieces.iter().map(|(at, p)| (*at, p.clone())).collect();
         let data = |s: &'static str| Piece::Data(Bytes::from_static(s.as_bytes()));
-        let want =
-            [(0, data("aaa")), (3, data("bb")), (5, data("aaa")), (8, Piece::Zero(4))];
+        let want = [(0, data("aaa")), (3, data("bb")), (5, data("aaa")), (8, Piece::Zero(4))];
         assert_eq!(at, want);
     }
 

@@ -135,8 +135,7 @@ impl Execution<'_> {
     /// OMAP_CMP: `stored <op> value` for each key; an absent key is empty.
     pub(super) fn omap_compare(&mut self, op: &OsdOp) -> Done {
         self.require_object()?;
-        let wanted =
-            BTreeMap::<Bytes, (Bytes, i32)>::decode(&mut Reader::new(op.indata.clone()))?;
+        let wanted = BTreeMap::<Bytes, (Bytes, i32)>::decode(&mut Reader::new(op.indata.clone()))?;
         let keys: Vec<Bytes> = wanted.keys().cloned().collect();
         let stored = self.omap_values(&keys)?;
         self.stats.num_rd += 1;

@@ -242,11 +242,7 @@ impl Execution<'_> {
         self.info.expected_object_size = expected_object_size;
         self.info.expected_write_size = expected_write_size;
         self.info.alloc_hint_flags = flags;
-        self.change().hint(TxOp::SetAllocHint {
-            expected_object_size,
-            expected_write_size,
-            flags,
-        });
+        self.change().hint(TxOp::SetAllocHint { expected_object_size, expected_write_size, flags });
         DONE
     }
 }

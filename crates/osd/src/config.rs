@@ -1,0 +1,65 @@
+//! What an OSD is told about itself when it starts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use seabed_cluster::{OsdAddrs, OsdId, Uuid, feature};
+use seabed_pg::PgConfig;
+
+/// The OSD's identity, addresses and times; defaults are Ceph's where Ceph has the option.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OsdConfig {
+    /// The cluster.
+    pub fsid: Uuid,
+    /// Which OSD.
+    pub whoami: OsdId,
+    /// Where it listens.
+    pub addrs: OsdAddrs,
+    /// Told to the monitor at boot: host name, version and so on.
+    pub metadata: BTreeMap<String, String>,
+    /// Claimed to the monitor.
+    pub features: u64,
+    /// How often peers are pinged (`osd_heartbeat_interval`).
+    pub heartbeat_interval: Duration,
+    /// Silence after which a peer is reported (`osd_heartbeat_grace`).
+    pub heartbeat_grace: Duration,
+    /// How often statistics are reported.
+    pub stats_interval: Duration,
+    /// How often the monitor is told that we live (`osd_beacon_report_interval`).
+    pub beacon_interval: Duration,
+    /// How long an unanswered boot or question for maps waits.
+    pub retry: Duration,
+    /// Maps kept on disk at least (`osd_map_cache_size` is 50 there, the monitor keeps 500).
+    pub maps_kept: u32,
+    /// Maps in one message (`osd_map_message_max`).
+    pub maps_sent: usize,
+    /// Messages that may wait for a newer map.
+    pub waiting_max: usize,
+    /// Objects removed at once of a PG that is not wanted any more.
+    pub removal_step: usize,
+    /// Limits and times of PGs.
+    pub pg: PgConfig,
+}
+
+impl OsdConfig {
+    /// Defaults for an OSD of a cluster.
+    pub fn new(fsid: Uuid, whoami: OsdId, addrs: OsdAddrs) -> Self {
+        OsdConfig {
+            fsid,
+            whoami,
+            addrs,
+            metadata: BTreeMap::new(),
+            features: feature::PACIFIC_ALL,
+            heartbeat_interval: Duration::from_secs(6),
+            heartbeat_grace: Duration::from_secs(20),
+            stats_interval: Duration::from_secs(5),
+            beacon_interval: Duration::from_secs(300),
+            retry: Duration::from_secs(5),
+            maps_kept: 500,
+            maps_sent: 40,
+            waiting_max: 100_000,
+            removal_step: 128,
+            pg: PgConfig::default(),
+        }
+    }
+}

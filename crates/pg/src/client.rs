@@ -1,0 +1,368 @@
+//! The door for clients: which requests may be carried out now, which wait, which are answered from
+//! memory.
+//!
+//! Invariants: requests on one object are carried out in the order of their arrival; a request that
+//! was carried out once is never carried out again, its recorded result is told; what waits is
+//! bounded.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use seabed_cluster::{
+    EntityName, Errno, HObject, LogOp, ObjectInfo, ObjectStatSum, PgLogEntry, ReqId, SnapSet,
+};
+use seabed_denc::Decode;
+use seabed_messages::{MOsdOp, MOsdOpReply, OpCode, Packet};
+use seabed_storage::StoreError;
+
+use crate::log::Known;
+use crate::op::{self, ObjectContext, OpEnv, OpOutcome};
+use crate::peering::{Phase, Role};
+use crate::replicate::{NewChange, Reply};
+use crate::{Env, Level, Peer, Pg, SessionId, Step};
+
+/// A client's request with what the session knows of it.
+#[derive(Debug, Clone)]
+pub struct ClientOp {
+    /// Where the reply goes.
+    pub session: SessionId,
+    /// Who asks.
+    pub entity: EntityName,
+    /// The message's tid, repeated in the reply.
+    pub tid: u64,
+    /// Names the request for all time.
+    pub reqid: ReqId,
+    /// The request.
+    pub message: Box<MOsdOp>,
+}
+
+/// Requests that cannot be carried out yet.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    /// For the PG to be active and readable.
+    active: VecDeque<ClientOp>,
+    /// For an object to be whole, here or on a copy.
+    object: BTreeMap<HObject, VecDeque<ClientOp>>,
+}
+
+impl Waiting {
+    /// Forgets everything: the clients ask another primary.
+    pub(crate) fn clear(&mut self) {
+        *self = Waiting::default();
+    }
+
+    /// True if nobody waits for the PG.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.active.is_empty()
+    }
+
+    /// How many requests wait.
+    pub(crate) fn len(&self) -> usize {
+        self.active.len() + self.object.values().map(VecDeque::len).sum::<usize>()
+    }
+}
+
+/// The object a request is about; snapshots are parts of their head.
+fn target(op: &ClientOp) -> HObject {
+    op.message.hobject().head()
+}
+
+fn may_write(m: &MOsdOp) -> bool {
+    m.ops.iter().any(|o| o.op.is_write() || o.op == OpCode::Call)
+}
+
+impl Pg {
+    /// A client's request, already let in by the OSD.
+    pub fn client_op(&mut self, env: &mut Env<'_>, op: ClientOp) -> Step {
+        // A client whose map is older than this primary's time sends again when it has learned.
+        if !self.is_primary() || op.message.epoch < self.info.history.same_primary_since {
+            return Ok(());
+        }
+        if self.waiting.len() >= env.config.waiting_max {
+            self.log_line(env, Level::Warn, format_args!("too many requests wait"));
+            return Ok(());
+        }
+        let ready = self.is_active() && self.is_readable(env.now.mono) && self.waiting.is_idle();
+        if ready {
+            return self.serve(env, op);
+        }
+        self.waiting.active.push_back(op);
+        Ok(())
+    }
+
+    /// Carries out what waited for the PG.
+    pub(crate) fn serve_waiting(&mut self, env: &mut Env<'_>) -> Step {
+        if !self.is_active() || !self.is_readable(env.now.mono) {
+            return Ok(());
+        }
+        for op in std::mem::take(&mut self.waiting.active) {
+            self.serve(env, op)?;
+        }
+        Ok(())
+    }
+
+    /// Carries out what waited for an object.
+    pub(crate) fn serve_object(&mut self, env: &mut Env<'_>, object: &HObject) -> Step {
+        for op in self.waiting.object.remove(object).into_iter().flatten() {
+            self.serve(env, op)?;
+        }
+        Ok(())
+    }
+
+    /// Objects that requests wait for.
+    pub(crate) fn wanted_objects(&self) -> impl Iterator<Item = &HObject> {
+        self.waiting.object.keys()
+    }
+
+    /// The interval ended: requests whose reply has not left are taken up in the next one, if we
+    /// still lead then. Those that were written are found in the log.
+    pub(crate) fn requeue(&mut self, role: Role) {
+        let mut all = VecDeque::new();
+        if let Role::Primary(primary) = role {
+            if let Phase::Active(active) = primary.phase {
+                all.extend(active.in_flight.requests());
+            }
+        }
+        for (_, ops) in std::mem::take(&mut self.waiting.object) {
+            all.extend(ops);
+        }
+        all.append(&mut self.waiting.active);
+        self.waiting.active = all;
+    }
+
+    fn wait_for_object(&mut self, env: &mut Env<'_>, object: &HObject, op: ClientOp) -> Step {
+        self.waiting.object.entry(object.clone()).or_default().push_back(op);
+        self.recover_now(env, object)
+    }
+
+    fn serve(&mut self, env: &mut Env<'_>, op: ClientOp) -> Step {
+        if op.message.ops.iter().any(|o| o.op.is_pg()) {
+            return self.list(env, &op);
+        }
+        if let Some(error) = self.refuse(env, &op.message) {
+            return self.reply_error(env, op, error);
+        }
+        if let Some(known) = self.log.known(&op.reqid) {
+            let known = known.clone();
+            return self.reply_known(env, op, &known);
+        }
+        let object = target(&op);
+        let writes = may_write(&op.message);
+        if self.waiting.object.contains_key(&object)
+            || self.missing.contains(&object)
+            || writes && self.is_degraded(&object)
+        {
+            return self.wait_for_object(env, &object, op);
+        }
+        let context = match load_context(env, self, &object)? {
+            Ok(context) => context,
+            Err(error) => return self.reply_error(env, op, error),
+        };
+        let Some(pool) = env.map.pools.get(&self.id.pg.pool).cloned() else { return Ok(()) };
+        let op_env = OpEnv {
+            now: env.now.wall,
+            pool: &pool,
+            version: self.next_version(),
+            last_user_version: self.info.last_user_version,
+            reqid: op.reqid,
+            limits: &env.config.limits,
+        };
+        let outcome = op::execute(&op_env, env.store, &self.coll, &context, &op.message);
+        self.conclude(env, op, object, context, outcome)
+    }
+
+    /// Errors that need no look at the object.
+    fn refuse(&self, env: &Env<'_>, m: &MOsdOp) -> Option<Errno> {
+        use seabed_cluster::{SnapId, osdmap::pool_flag};
+        let pool = env.map.pools.get(&self.id.pg.pool)?;
+        let writes = m.ops.iter().any(|o| o.op.is_write());
+        let bytes: u64 = m.ops.iter().map(|o| o.indata.len() as u64).sum();
+        if m.object.len() > 2048 || m.locator.key.len() > 2048 || m.locator.namespace.len() > 256 {
+            Some(Errno::ENAMETOOLONG)
+        } else if m.object.is_empty() || writes && m.snap != SnapId::HEAD {
+            Some(Errno::EINVAL)
+        } else if bytes > env.config.write_max {
+            Some(Errno(90))
+        } else if pool.has_flag(pool_flag::FULL) && writes && !frees_only(m) {
+            let quota = pool.has_flag(pool_flag::FULL_QUOTA);
+            Some(if quota { Errno::EDQUOT } else { Errno::ENOSPC })
+        } else if env.config.disk_full && writes && !frees_only(m) {
+            Some(Errno::ENOSPC)
+        } else {
+            None
+        }
+    }
+
+    fn conclude(
+        &mut self,
+        env: &mut Env<'_>,
+        op: ClientOp,
+        object: HObject,
+        context: ObjectContext,
+        outcome: OpOutcome,
+    ) -> Step {
+        let version = self.next_version();
+        let mut reply = MOsdOpReply::to(&op.message, outcome.result, self.epoch);
+        outcome.fill(&mut reply, version, (self.info.last_update, self.info.last_user_version));
+        for (level, note) in outcome.notes {
+            self.log_line(env, level, format_args!("{note}"));
+        }
+        let Some(effect) = outcome.effect else {
+            if outcome.record_error {
+                return self.record_error(env, op, object, outcome.result, reply);
+            }
+            self.info.stats.stats.sum.add(&outcome.read_stats);
+            return self.reply_in_order(env, op, &object, reply);
+        };
+        let entry = PgLogEntry {
+            op: effect.log_op,
+            soid: object.clone(),
+            version,
+            prior_version: context.info.version,
+            reqid: op.reqid,
+            mtime: op.message.mtime,
+            user_version: effect.user_version,
+            clean_regions: effect.clean_regions,
+            op_returns: effect.op_returns,
+            ..PgLogEntry::default()
+        };
+        let change = NewChange {
+            object,
+            reqid: op.reqid,
+            entries: vec![entry],
+            transaction: Some(effect.transaction),
+            stats: effect.stats,
+            reply: Some(Reply { packet: Packet::with_tid(op.tid, reply), request: op }),
+        };
+        self.replicate(env, change)
+    }
+
+    /// A request that failed is remembered, so that it fails in the same way when sent again.
+    fn record_error(
+        &mut self,
+        env: &mut Env<'_>,
+        op: ClientOp,
+        object: HObject,
+        result: i32,
+        reply: MOsdOpReply,
+    ) -> Step {
+        let entry = PgLogEntry {
+            op: LogOp::Error,
+            soid: object.clone(),
+            version: self.next_version(),
+            reqid: op.reqid,
+            mtime: op.message.mtime,
+            user_version: self.info.last_user_version,
+            return_code: result,
+            ..PgLogEntry::default()
+        };
+        let change = NewChange {
+            object,
+            reqid: op.reqid,
+            entries: vec![entry],
+            transaction: None,
+            stats: ObjectStatSum::default(),
+            reply: Some(Reply { packet: Packet::with_tid(op.tid, reply), request: op }),
+        };
+        self.replicate(env, change)
+    }
+
+    /// Replies to what changed nothing, behind the changes of the object that it has seen.
+    fn reply_in_order(
+        &mut self,
+        env: &mut Env<'_>,
+        op: ClientOp,
+        object: &HObject,
+        reply: MOsdOpReply,
+    ) -> Step {
+        let reply = Reply { packet: Packet::with_tid(op.tid, reply), request: op };
+        let reply = match self.active_mut() {
+            Some(active) => active.in_flight.attach_to_object(object, reply),
+            None => Some(reply),
+        };
+        if let Some(reply) = reply {
+            env.out.send(Peer::Client(reply.request.session), reply.packet);
+        }
+        Ok(())
+    }
+
+    fn reply_known(&mut self, env: &mut Env<'_>, op: ClientOp, known: &Known) -> Step {
+        let mut reply = MOsdOpReply::to(&op.message, known.return_code, self.epoch);
+        op::set_versions(&mut reply, known.version, known.user_version);
+        for (i, (rval, out)) in known.op_returns.iter().enumerate() {
+            if let Some((o, r)) = reply.ops.get_mut(i) {
+                *r = *rval;
+                o.indata = out.clone();
+            }
+        }
+        let reply = Reply { packet: Packet::with_tid(op.tid, reply), request: op };
+        let reply = match self.active_mut() {
+            Some(active) => active.in_flight.attach_to_version(known.version, reply),
+            None => Some(reply),
+        };
+        if let Some(reply) = reply {
+            env.out.send(Peer::Client(reply.request.session), reply.packet);
+        }
+        Ok(())
+    }
+
+    fn reply_error(&mut self, env: &mut Env<'_>, op: ClientOp, error: Errno) -> Step {
+        let reply = MOsdOpReply::to(&op.message, error.wire(), self.epoch);
+        let object = target(&op);
+        self.reply_in_order(env, op, &object, reply)
+    }
+
+    /// Listing is about the PG, not an object, and passes writes.
+    fn list(&mut self, env: &mut Env<'_>, op: &ClientOp) -> Step {
+        let Some(pool) = env.map.pools.get(&self.id.pg.pool).cloned() else { return Ok(()) };
+        let op_env = OpEnv {
+            now: env.now.wall,
+            pool: &pool,
+            version: self.next_version(),
+            last_user_version: self.info.last_user_version,
+            reqid: op.reqid,
+            limits: &env.config.limits,
+        };
+        let missing: Vec<HObject> = self
+            .missing
+            .iter()
+            .filter(|(object, item)| object.is_head() && !item.is_delete())
+            .map(|(object, _)| object.clone())
+            .collect();
+        let outcome = op::execute_pg_with(&op_env, env.store, self.id, &missing, &op.message);
+        let mut reply = MOsdOpReply::to(&op.message, outcome.result, self.epoch);
+        let last = (self.info.last_update, self.info.last_user_version);
+        outcome.fill(&mut reply, last.0, last);
+        env.out.send(Peer::Client(op.session), Packet::with_tid(op.tid, reply));
+        Ok(())
+    }
+}
+
+/// True for requests that make room, which a full pool lets through.
+fn frees_only(m: &MOsdOp) -> bool {
+    use seabed_messages::op::request_flag;
+    m.flags & request_flag::FULL_FORCE != 0
+        || m.ops.iter().filter(|o| o.op.is_write()).all(|o| o.op == OpCode::Delete)
+}
+
+/// The object as it lies here; an attribute that cannot be read is the client's EIO.
+fn load_context(env: &Env<'_>, pg: &Pg, object: &HObject) -> Step<Result<ObjectContext, Errno>> {
+    let attrs = match env.store.get_attrs(&pg.coll, &pg.gh(object)) {
+        Ok(attrs) => attrs,
+        Err(e) if e.is_not_found() => {
+            return Ok(Ok(ObjectContext::absent(object.clone())));
+        }
+        Err(StoreError::ChecksumMismatch { .. }) => return Ok(Err(Errno::EIO)),
+        Err(e) => return Err(e),
+    };
+    let Some(info) = attrs.get(&b"_"[..]) else { return Ok(Err(Errno::EIO)) };
+    let Ok(info) = ObjectInfo::from_bytes(info.clone()) else { return Ok(Err(Errno::EIO)) };
+    let snapset = match attrs.get(&b"snapset"[..]) {
+        Some(bytes) => match SnapSet::from_bytes(bytes.clone()) {
+            Ok(snapset) => snapset,
+            Err(_) => return Ok(Err(Errno::EIO)),
+        },
+        None => SnapSet::default(),
+    };
+    let exists = !info.is_whiteout();
+    Ok(Ok(ObjectContext { object: object.clone(), exists, info, snapset }))
+}

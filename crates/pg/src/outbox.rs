@@ -1,0 +1,91 @@
+//! What a step gives to the outside: messages, wishes to the monitor, lines for the log.
+
+use seabed_cluster::{Epoch, OsdId, PgId};
+use seabed_messages::Packet;
+
+/// One accepted client (or heartbeat) session, named by the shell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// Who a message comes from or goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Peer {
+    /// The monitor that the shell is connected to.
+    Mon,
+    /// An OSD, on the cluster network.
+    Osd(OsdId),
+    /// Whoever opened a session on the public address.
+    Client(SessionId),
+    /// An OSD's heartbeat server on the cluster network, dialled by us.
+    HeartbeatBack(OsdId),
+    /// An OSD's heartbeat server on the public network, dialled by us.
+    HeartbeatFront(OsdId),
+    /// An OSD that dialled one of our heartbeat servers.
+    HeartbeatSession(SessionId),
+}
+
+/// Weight of a line for the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Ordinary steps of the protocol.
+    Debug,
+    /// Changes an operator may want to follow.
+    Info,
+    /// Something is refused or waited for.
+    Warn,
+    /// Something is broken.
+    Error,
+}
+
+/// What a PG wants of its OSD.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// The map must show that this OSD was alive in this epoch.
+    UpThru(Epoch),
+    /// `pg_temp` shall name these OSDs, or nobody.
+    ActingSet(PgId, Vec<OsdId>),
+    /// The PG went active for the first time.
+    Created(PgId),
+    /// The PG's state changed: report it soon.
+    Report(PgId),
+}
+
+/// Collects what a step gives out, in order.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// Messages, in the order in which they must leave to each peer. What had to wait for the disk
+    /// has waited already.
+    pub sent: Vec<(Peer, Packet)>,
+    /// Lines for the log.
+    pub lines: Vec<(Level, String)>,
+    /// Sessions to be closed.
+    pub closed: Vec<Peer>,
+    /// Wishes of PGs, taken by the OSD before the step ends.
+    pub requests: Vec<Request>,
+    /// Set when the process must stop, with the reason.
+    pub stop: Option<String>,
+}
+
+impl Outbox {
+    /// Sends a message.
+    pub fn send(&mut self, to: Peer, packet: impl Into<Packet>) {
+        self.sent.push((to, packet.into()));
+    }
+
+    /// Adds a line to the log.
+    pub fn log(&mut self, level: Level, text: impl Into<String>) {
+        self.lines.push((level, text.into()));
+    }
+
+    /// Asks something of the OSD.
+    pub fn request(&mut self, request: Request) {
+        if !self.requests.contains(&request) {
+            self.requests.push(request);
+        }
+    }
+
+    /// Ends a session.
+    pub fn close(&mut self, peer: Peer) {
+        self.closed.push(peer);
+    }
+}
