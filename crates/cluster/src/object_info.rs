@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ENCODE(17,8) { hobject; object_locator; u32 0; ev version; ev prior_version; reqid; u64 size;
-//!   utime mtime; head: reqid zero | clone: u32 0; u32 truncate_seq; u64 truncate_size; bool lost;
+//!   utime mtime; head: reqid zero | clone: u32 0; u64 truncate_seq; u64 truncate_size; bool lost;
 //!   map<name, watch> (as watchers, by client); ev (user_version, 0); bool uses_tmap;
 //!   map<(u64 cookie, name), watch>; u32 flags; utime local_mtime; u32 data_digest;
 //!   u32 omap_digest; u64 expected_object_size; u64 expected_write_size; u32 alloc_hint_flags;
@@ -59,7 +59,7 @@ pub struct ObjectInfo {
     pub size: u64,
     /// The last change, by the client's clock.
     pub mtime: UTime,
-    /// For CephFS.
+    /// For CephFS: a number of 32 bits from the client, of 64 in the encoding.
     pub truncate_seq: u32,
     /// For CephFS.
     pub truncate_size: u64,
@@ -155,12 +155,14 @@ impl ObjectInfo {
         } else {
             0u32.encode(out, features);
         }
-        self.truncate_seq.encode(out, features);
+        u64::from(self.truncate_seq).encode(out, features);
         self.truncate_size.encode(out, features);
         self.has(object_flag::LOST).encode(out, features);
-        // Readers of old times know one watch a client: of several the last one stays.
-        let by_client: BTreeMap<EntityName, &WatchInfo> =
-            self.watchers.iter().map(|((_, name), watch)| (*name, watch)).collect();
+        // Readers of old times know one watch a client: of several, the first.
+        let mut by_client: BTreeMap<EntityName, &WatchInfo> = BTreeMap::new();
+        for ((_, name), watch) in &self.watchers {
+            by_client.entry(*name).or_insert(watch);
+        }
         encode_list(out, features, by_client.iter().map(|(name, watch)| (*name, *watch)));
         EVersion::new(Epoch(0), self.user_version).encode(out, features);
         self.has(object_flag::USES_TMAP).encode(out, features);
@@ -174,7 +176,7 @@ impl ObjectInfo {
         self.alloc_hint_flags.encode(out, features);
     }
 
-    fn decode_body(r: &mut Reader, version: u8) -> Result<Self, DecodeError> {
+    fn decode_body(r: &mut Reader) -> Result<Self, DecodeError> {
         let mut o = ObjectInfo::new(HObject::decode(r)?);
         ObjectLocator::decode(r)?;
         u32::decode(r)?;
@@ -188,7 +190,9 @@ impl ObjectInfo {
         } else {
             Vec::<SnapId>::decode(r)?;
         }
-        o.truncate_seq = u32::decode(r)?;
+        let seq = u64::decode(r)?;
+        o.truncate_seq = u32::try_from(seq)
+            .map_err(|_| DecodeError::Invalid { what: "truncate_seq", value: seq })?;
         o.truncate_size = u64::decode(r)?;
         bool::decode(r)?;
         BTreeMap::<EntityName, WatchInfo>::decode(r)?;
@@ -199,16 +203,14 @@ impl ObjectInfo {
         o.local_mtime = UTime::decode(r)?;
         o.data_digest = u32::decode(r)?;
         o.omap_digest = u32::decode(r)?;
-        if version >= 16 {
-            o.expected_object_size = u64::decode(r)?;
-            o.expected_write_size = u64::decode(r)?;
-            o.alloc_hint_flags = u32::decode(r)?;
-        }
+        o.expected_object_size = u64::decode(r)?;
+        o.expected_write_size = u64::decode(r)?;
+        o.alloc_hint_flags = u32::decode(r)?;
         Ok(o)
     }
 }
 
-/// The oldest form that has digests and flags.
+/// The oldest form that has a client's hints, digests and flags.
 const OLDEST: u8 = 16;
 
 impl Encode for ObjectInfo {
@@ -223,7 +225,7 @@ impl Decode for ObjectInfo {
             if version < OLDEST {
                 return Err(DecodeError::TooOld { what: "object_info_t", version, oldest: OLDEST });
             }
-            Self::decode_body(r, version)
+            Self::decode_body(r)
         })?;
         Ok(ObjectInfo { kept, ..value })
     }
