@@ -114,6 +114,11 @@ impl MOsdOp {
 
 impl Body for MOsdOp {
     fn decode_parts(mut parts: Parts) -> Result<Self, DecodeError> {
+        if parts.version > Self::VERSION {
+            // Version 9 puts a field into the middle, so that nothing behind it is where it was.
+            let value = u64::from(parts.version);
+            return Err(DecodeError::Invalid { what: "osd_op version", value });
+        }
         let mut front = Reader::new(std::mem::take(&mut parts.front));
         let r = &mut front;
         let mut m = MOsdOp {

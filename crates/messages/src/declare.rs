@@ -31,6 +31,8 @@ pub struct Parts {
 
 /// What the registry says about a kind.
 pub trait Kind {
+    /// Ceph's name.
+    const NAME: &'static str;
     /// The id.
     const KIND: u16;
     /// The version written and the newest known.

@@ -6,7 +6,7 @@
 use seabed_denc::{Bytes, DecodeError, Features};
 use thiserror::Error;
 
-use crate::{Message, registry};
+use crate::Message;
 
 /// Priorities, larger first.
 pub mod priority {
@@ -141,12 +141,5 @@ impl Packet {
 impl<M: Into<Message>> From<M> for Packet {
     fn from(message: M) -> Self {
         Packet::with_tid(0, message)
-    }
-}
-
-impl Message {
-    /// Ceph's name of the kind.
-    pub fn name(&self) -> &'static str {
-        registry::name(self.kind())
     }
 }

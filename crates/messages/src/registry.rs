@@ -68,6 +68,7 @@ macro_rules! registry {
 
         $(
             impl Kind for $ty {
+                const NAME: &'static str = $name;
                 const KIND: u16 = $id;
                 const VERSION: u16 = $version;
                 const COMPAT: u16 = $compat;
@@ -100,6 +101,14 @@ macro_rules! registry {
                 }
             }
 
+            /// Ceph's name of the kind.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $( Message::$variant(_) => $name, )*
+                    Message::Unknown(_) => "unknown",
+                }
+            }
+
             /// From what a connection received. Tid and priority are not in a message: see
             /// [`crate::Packet`].
             pub fn decode(raw: RawMessage) -> Result<Message, MessageError> {
@@ -123,7 +132,7 @@ macro_rules! registry {
 fn decode_as<M: Body>(raw: RawMessage) -> Result<M, MessageError> {
     let RawMessage { header, front, middle, data } = raw;
     let Header { kind, version, compat_version: compat, .. } = header;
-    let name = name(kind);
+    let name = M::NAME;
     if compat > M::VERSION {
         return Err(MessageError::TooNew { kind, name, compat, known: M::VERSION });
     }

@@ -14,8 +14,9 @@ use seabed_messages::{Message, MessageError, Packet, RawMessage};
 /// the ops say.
 fn with_data(mut raw: RawMessage) -> RawMessage {
     let mut len = 0;
-    while let Err(MessageError::Malformed { source: DecodeError::Short { need, have: 0 }, .. }) =
-        Packet::decode(RawMessage { data: vec![0; len].into(), ..raw.clone() })
+    while let Err(MessageError::Malformed {
+        source: DecodeError::Short { need, have: 0 }, ..
+    }) = Packet::decode(RawMessage { data: vec![0; len].into(), ..raw.clone() })
     {
         len += need;
     }

@@ -1,5 +1,7 @@
 //! Recorded messages: gzip-compressed JSON lines, one message each.
 
+#![allow(dead_code)]
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -10,27 +12,24 @@ use seabed_messages::{Header, RawMessage};
 use serde_json::Value;
 
 /// One line.
-pub struct Sample {
+pub(crate) struct Sample {
     /// File, line, name and situation.
-    pub label: String,
+    pub(crate) label: String,
     /// The daemon's own rendering.
-    #[allow(dead_code)]
-    pub text: String,
+    pub(crate) text: String,
     /// Who spoke, where the recording says; 16.2.15 elsewhere.
-    #[allow(dead_code)]
-    pub release: String,
-    pub raw: RawMessage,
+    pub(crate) release: String,
+    pub(crate) raw: RawMessage,
 }
 
 /// The recordings kept with the tests.
-pub fn committed() -> Vec<PathBuf> {
+pub(crate) fn committed() -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     ["osd-mon.jsonl.gz", "osd-osd.jsonl.gz", "messages.jsonl.gz"].map(|f| dir.join(f)).to_vec()
 }
 
 /// Where all recordings lie beside a work tree; not everywhere.
-#[allow(dead_code)]
-pub fn shared() -> PathBuf {
+pub(crate) fn shared() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors")
 }
 
@@ -40,7 +39,7 @@ fn bytes(line: &Value, name: &str) -> Bytes {
 }
 
 /// The messages of one file, without those whose front the recorder left out.
-pub fn read(path: &Path) -> Vec<Sample> {
+pub(crate) fn read(path: &Path) -> Vec<Sample> {
     let file = std::fs::File::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut samples = Vec::new();
