@@ -352,7 +352,7 @@ impl Osd {
         }
         let history = m.info.history.clone();
         let past = m.past_intervals.clone();
-        self.create(now, id, newest.epoch, history, past, store, out)?;
+        self.create(now, id, m.query_epoch, history, past, store, out)?;
         self.choose_heartbeat_peers(now);
         Ok(())
     }

@@ -196,6 +196,27 @@ impl Pg {
         self.active().is_some_and(|a| a.is_serving()) && self.member.writeable()
     }
 
+    /// True if this OSD leads, and everything is where it belongs.
+    pub fn is_clean(&self) -> bool {
+        self.active().is_some_and(|a| a.clean)
+    }
+
+    /// What keeps an active PG from being clean, for traces.
+    pub fn trouble(&self) -> String {
+        match (self.primary(), self.active()) {
+            (Some(primary), Some(active)) => {
+                let missing: Vec<_> =
+                    primary.peers.iter().map(|(o, c)| (o.0, c.missing.len())).collect();
+                format!(
+                    "waiting {:?} missing {missing:?} filling {:?} {:?}",
+                    active.waiting, active.backfills, active.recovery
+                )
+            }
+            (Some(primary), None) => format!("{:?}", primary.phase),
+            _ => String::new(),
+        }
+    }
+
     /// True if this OSD belongs to the present up or acting set.
     pub fn is_member(&self) -> bool {
         self.member.up.contains(&self.whoami) || self.member.acting.contains(&self.whoami)

@@ -1,0 +1,183 @@
+//! A client that appends numbers to objects and believes nothing: every object must hold exactly
+//! the numbers one to n, each once, and n is never less than what was acknowledged.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use seabed_cluster::{HObject, ObjectLocator, OsdId, OsdMap, PoolId, SnapId, SpgId, Time};
+use seabed_denc::Bytes;
+use seabed_messages::op::request_flag;
+use seabed_messages::{MOsdOp, Message, OpCode, OsdOp, Packet};
+
+use super::Random;
+
+/// What is known of an object.
+#[derive(Debug, Default, Clone)]
+pub struct Known {
+    /// Numbers that were sent.
+    pub sent: u32,
+    /// Numbers that were acknowledged.
+    pub acked: u32,
+}
+
+#[derive(Debug, Clone)]
+struct Pending {
+    object: String,
+    /// The number appended, or `None` for a read.
+    number: Option<u32>,
+    /// What was acknowledged when the read was sent.
+    floor: u32,
+    message: MOsdOp,
+    target: Option<(usize, u32)>,
+    sent_at: Time,
+}
+
+#[derive(Debug, Default)]
+pub struct Client {
+    pub objects: BTreeMap<String, Known>,
+    pending: BTreeMap<u64, Pending>,
+    last_tid: u64,
+    sessions: BTreeSet<usize>,
+    pub quiet: bool,
+    pub acks: u64,
+    pub reads: u64,
+    pub count: usize,
+    /// Requests of one object on their way at once.
+    pub depth: u32,
+}
+
+impl Client {
+    pub fn is_idle(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// The server has a new life: requests to it are sent again.
+    pub fn forget_session(&mut self, n: usize) {
+        self.sessions.remove(&n);
+        for p in self.pending.values_mut() {
+            if p.target.is_some_and(|t| t.0 == n) {
+                p.target = None;
+            }
+        }
+    }
+
+    fn request(&mut self, object: &str, ops: Vec<OsdOp>, number: Option<u32>, now: Time) {
+        self.last_tid += 1;
+        let none = Bytes::new();
+        let name = Bytes::from(object.to_owned());
+        let hobj = HObject::new(PoolId(1), none.clone(), none, name.clone(), SnapId::HEAD);
+        let rw = if number.is_some() { request_flag::WRITE } else { request_flag::READ };
+        let message = MOsdOp {
+            hash: hobj.hash,
+            flags: rw | request_flag::ONDISK,
+            locator: ObjectLocator::new(PoolId(1)),
+            object: name,
+            ops,
+            ..MOsdOp::default()
+        };
+        let floor = self.objects.get(object).map_or(0, |k| k.acked);
+        let pending =
+            Pending { object: object.into(), number, floor, message, target: None, sent_at: now };
+        self.pending.insert(self.last_tid, pending);
+    }
+
+    pub fn read(&mut self, object: &str, now: Time) {
+        self.request(object, vec![OsdOp::extent(OpCode::Read, 0, 0, Bytes::new())], None, now);
+    }
+
+    pub fn append(&mut self, object: &str, now: Time) {
+        let known = self.objects.entry(object.into()).or_default();
+        known.sent += 1;
+        let number = known.sent;
+        let data = Bytes::copy_from_slice(&number.to_le_bytes());
+        let op = OsdOp::extent(OpCode::Append, 0, 4, data);
+        self.request(object, vec![op], Some(number), now);
+    }
+
+    /// New requests, and those whose primary changed.
+    pub fn drive(
+        &mut self,
+        map: &OsdMap,
+        random: &mut Random,
+        now: Time,
+    ) -> Vec<(usize, Packet, bool)> {
+        if !self.quiet && self.count > 0 {
+            let object = format!("object{}", random.below(self.count));
+            let waiting =
+                self.pending.values().filter(|p| p.object == object && p.number.is_some()).count();
+            if random.one_in(3) {
+                self.read(&object, now);
+            } else if waiting < self.depth.max(1) as usize {
+                self.append(&object, now);
+            }
+        }
+        let mut out = Vec::new();
+        for (tid, p) in &mut self.pending {
+            let raw = map.object_pg(&p.message.locator, &p.message.object);
+            let Some(pg) = raw.and_then(|raw| map.raw_to_pg(raw)) else { continue };
+            let Some(OsdId(n)) = map.map_pg(pg).acting_primary else {
+                p.target = None;
+                continue;
+            };
+            let n = n as usize;
+            let life = map.up_from(OsdId(n as i32)).0;
+            if p.target == Some((n, life)) {
+                continue;
+            }
+            p.target = Some((n, life));
+            p.message.retry_attempt += 1;
+            p.message.epoch = map.epoch;
+            p.message.pg = SpgId::replicated(pg);
+            let fresh = self.sessions.insert(n);
+            out.push((n, Packet::with_tid(*tid, p.message.clone()), fresh));
+        }
+        out
+    }
+
+    /// Checks a reply.
+    pub fn reply(&mut self, from: usize, packet: Packet, now: Time) -> Result<(), String> {
+        let Message::OsdOpReply(m) = packet.message else { return Ok(()) };
+        let Some(p) = self.pending.get(&packet.tid) else { return Ok(()) };
+        if p.target.map(|t| t.0) != Some(from) || m.retry_attempt != p.message.retry_attempt {
+            return Ok(());
+        }
+        let p = self.pending.remove(&packet.tid).expect("just seen");
+        let _ = (now, p.sent_at);
+        let known = self.objects.entry(p.object.clone()).or_default();
+        match p.number {
+            Some(number) => {
+                if m.result != 0 {
+                    return Err(format!("append {number} to {}: {}", p.object, m.result));
+                }
+                if number > known.acked {
+                    known.acked = number;
+                }
+                self.acks += 1;
+            }
+            None => {
+                if m.result == -2 && p.floor == 0 {
+                    return Ok(());
+                }
+                if m.result != 0 {
+                    return Err(format!("read of {} (floor {}): {}", p.object, p.floor, m.result));
+                }
+                let data = &m.ops[0].0.indata;
+                let numbers: Vec<u32> = data
+                    .chunks(4)
+                    .map(|c| c.try_into().map(u32::from_le_bytes).unwrap_or(u32::MAX))
+                    .collect();
+                let right = numbers.iter().enumerate().all(|(i, n)| *n == i as u32 + 1);
+                let len = numbers.len() as u32;
+                if !right || len < p.floor || len > known.sent {
+                    return Err(format!(
+                        "{} holds {numbers:?}; at least {} of {} were acknowledged",
+                        p.object, p.floor, known.sent
+                    ));
+                }
+                // What was read must not be undone.
+                known.acked = known.acked.max(len);
+                self.reads += 1;
+            }
+        }
+        Ok(())
+    }
+}
