@@ -21,6 +21,14 @@ fn release(n: u8) -> Option<u8> {
     (n != 0 && n != 0xff).then_some(n)
 }
 
+/// Ceph counts the devices anew when it reads a CRUSH map, by items and names, whatever the map
+/// says.
+fn finalize(crush: &mut CrushMap) {
+    let items = crush.iter_buckets().flat_map(|b| b.items.iter().copied());
+    let last = items.chain(crush.item_names.keys().next_back().copied()).max();
+    crush.max_devices = last.map_or(0, |n| n.saturating_add(1).max(0));
+}
+
 impl OsdMap {
     /// Makes this map the one that the change leads to. On error the map is unchanged or to be
     /// thrown away.
@@ -55,6 +63,7 @@ impl OsdMap {
         self.apply_rest(inc);
         if !inc.crush.is_empty() {
             self.crush = CrushMap::decode(inc.crush.clone())?;
+            finalize(&mut self.crush);
             self.crush_version = self.crush_version.saturating_add(1);
         }
         // They described fields that have changed in ways unknown here.
@@ -170,6 +179,8 @@ impl OsdMap {
             let Some(i) = osd.index() else { continue };
             self.osd_weight[i] = weight;
             if weight != 0 {
+                // An OSD comes into being by its first weight.
+                self.osd_state[i] |= flag::osd::EXISTS;
                 self.osd_state[i] &= !(flag::osd::AUTOOUT | flag::osd::NEW);
                 self.osd_xinfo[i].old_weight = 0;
             }

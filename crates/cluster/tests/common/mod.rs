@@ -30,7 +30,7 @@ pub(crate) fn shared(name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-pub(crate) fn lines(path: &Path) -> impl Iterator<Item = Value> {
+pub(crate) fn lines(path: &Path) -> impl Iterator<Item = Value> + use<> {
     let file = File::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let reader = BufReader::new(flate2::read::MultiGzDecoder::new(file));
     reader.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap())
@@ -39,4 +39,18 @@ pub(crate) fn lines(path: &Path) -> impl Iterator<Item = Value> {
 pub(crate) fn binary(v: &Value) -> Bytes {
     let text = v.as_str().expect("base64 text");
     base64::engine::general_purpose::STANDARD.decode(text).expect("base64").into()
+}
+
+/// The same value with every number as a rounded float, so that 1 and 1.0 and the last of 17
+/// digits make no difference.
+pub(crate) fn plain_numbers(v: &Value) -> Value {
+    match v {
+        Value::Number(n) => {
+            let x = n.as_f64().expect("a number");
+            if x.fract() == 0.0 { x.into() } else { ((x * 1e9).round() / 1e9).into() }
+        }
+        Value::Array(all) => all.iter().map(plain_numbers).collect(),
+        Value::Object(all) => all.iter().map(|(k, v)| (k.clone(), plain_numbers(v))).collect(),
+        other => other.clone(),
+    }
 }
