@@ -88,3 +88,33 @@ pub trait BlockDevice {
         ranges.iter().map(|&(offset, length)| self.read(offset, length)).collect()
     }
 }
+
+impl<D: BlockDevice + ?Sized> BlockDevice for Box<D> {
+    fn block_size(&self) -> u32 {
+        (**self).block_size()
+    }
+
+    fn size(&self) -> u64 {
+        (**self).size()
+    }
+
+    fn submit(&mut self, io: Io) -> Result<IoId, DeviceError> {
+        (**self).submit(io)
+    }
+
+    fn poll(&mut self) -> Vec<IoCompletion> {
+        (**self).poll()
+    }
+
+    fn wait(&mut self) {
+        (**self).wait();
+    }
+
+    fn read(&self, offset: u64, length: u64) -> Result<Bytes, DeviceError> {
+        (**self).read(offset, length)
+    }
+
+    fn read_many(&self, ranges: &[(u64, u64)]) -> Result<Vec<Bytes>, DeviceError> {
+        (**self).read_many(ranges)
+    }
+}

@@ -6,10 +6,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use bytes::Bytes;
 use seabed_storage::{BlockDevice, DeviceError, Io, IoCompletion, IoId};
 
-use crate::BLOCK_SIZE;
 use crate::buffer::{AlignedBuffer, aligned};
 use crate::file::DirectFile;
 use crate::ring::{Finished, Operation, Ring};
+use crate::{BLOCK_SIZE, Wake};
 
 /// A device file or raw device behind a ring, owned by one thread.
 #[derive(Debug)]
@@ -28,8 +28,8 @@ struct Inner {
 }
 
 impl UringDevice {
-    pub(crate) fn new(file: &DirectFile) -> Result<Self, String> {
-        let ring = Ring::new(std::sync::Arc::clone(&file.file))?;
+    pub(crate) fn new(file: &DirectFile, wake: Wake) -> Result<Self, String> {
+        let ring = Ring::new(std::sync::Arc::clone(&file.file), wake)?;
         let inner = Inner { ring, next: 1, stashed: Vec::new(), scratch: Vec::new() };
         Ok(Self { inner: RefCell::new(inner), size: file.size })
     }
@@ -104,6 +104,14 @@ impl BlockDevice for UringDevice {
             inner.stashed.push(IoCompletion { id: IoId(inner.next), result: Err(error) });
         }
         std::mem::take(&mut inner.stashed)
+    }
+
+    fn wait(&mut self) {
+        let inner = self.inner.get_mut();
+        if inner.stashed.is_empty() {
+            // A ring that fails says so at the next `poll`.
+            let _ = inner.ring.wait();
+        }
     }
 
     fn read(&self, offset: u64, length: u64) -> Result<Bytes, DeviceError> {

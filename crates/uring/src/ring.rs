@@ -4,14 +4,14 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use io_uring::{IoUring, Probe, opcode, squeue, types};
-use rustix::event::EventfdFlags;
 use seabed_storage::{DeviceError, IoKind};
 
+use crate::Wake;
 use crate::buffer::AlignedBuffer;
 
 /// Entries of the submission queue; more operations wait in memory.
@@ -49,7 +49,7 @@ pub(crate) struct Ring {
     waiting: VecDeque<usize>,
     in_kernel: usize,
     file: Arc<File>,
-    event: OwnedFd,
+    wake: Wake,
 }
 
 impl std::fmt::Debug for Ring {
@@ -60,7 +60,7 @@ impl std::fmt::Debug for Ring {
 
 impl Ring {
     /// A ring of its own for `file`; names the likely cause when the kernel refuses.
-    pub(crate) fn new(file: Arc<File>) -> Result<Self, String> {
+    pub(crate) fn new(file: Arc<File>, wake: Wake) -> Result<Self, String> {
         let ring = IoUring::new(ENTRIES).map_err(|e| refusal(&e))?;
         let mut probe = Probe::new();
         ring.submitter().register_probe(&mut probe).map_err(|e| refusal(&e))?;
@@ -73,9 +73,7 @@ impl Ring {
                 return Err(format!("the kernel's io_uring lacks {name}"));
             }
         }
-        let event = rustix::event::eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)
-            .map_err(|e| format!("eventfd: {e}"))?;
-        ring.submitter().register_eventfd(event.as_raw_fd()).map_err(|e| refusal(&e))?;
+        ring.submitter().register_eventfd(wake.as_raw_fd()).map_err(|e| refusal(&e))?;
         Ok(Self {
             ring,
             table: Vec::new(),
@@ -83,13 +81,13 @@ impl Ring {
             waiting: VecDeque::new(),
             in_kernel: 0,
             file,
-            event,
+            wake,
         })
     }
 
     /// Readable when completions arrived.
     pub(crate) fn event(&self) -> BorrowedFd<'_> {
-        self.event.as_fd()
+        self.wake.as_fd()
     }
 
     /// Takes the operation; it is handed to the kernel by the next [`Ring::push`].
@@ -206,15 +204,12 @@ impl Ring {
 
     /// Makes the event readable.
     pub(crate) fn signal(&self) {
-        // It fails only when the counter is full, and then it is readable already.
-        let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+        self.wake.wake();
     }
 
     /// Empties the event, so that the next completion signals again.
     pub(crate) fn clear_event(&self) {
-        let mut count = [0; 8];
-        // Nothing to read means that it is clear already.
-        let _ = rustix::io::read(&self.event, &mut count);
+        self.wake.clear();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
@@ -23,22 +23,30 @@ const QUEUE_MAX: usize = 1024;
 pub struct ThreadDevice {
     file: DirectFile,
     queue: Option<SyncSender<(IoId, Io)>>,
-    finished: Arc<Mutex<Vec<IoCompletion>>>,
+    finished: Arc<Finished>,
+    under_way: usize,
     next: u64,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread has done, and the owner's waiting for it.
+#[derive(Debug, Default)]
+struct Finished {
+    list: Mutex<Vec<IoCompletion>>,
+    more: Condvar,
 }
 
 impl ThreadDevice {
     pub(crate) fn new(file: &DirectFile, waker: Waker) -> Result<Self, DeviceError> {
         let (queue, waiting) = sync_channel(QUEUE_MAX);
-        let finished = Arc::new(Mutex::new(Vec::new()));
+        let finished = Arc::new(Finished::default());
         let (theirs, target) = (Arc::clone(&finished), file.clone());
         let thread = std::thread::Builder::new()
             .name("device".into())
             .spawn(move || run(&target, &waiting, &theirs, &waker))
             .map_err(|e| failure(IoKind::Open, 0, 0, &e))?;
         let file = file.clone();
-        Ok(Self { file, queue: Some(queue), finished, next: 1, thread: Some(thread) })
+        Ok(Self { file, queue: Some(queue), finished, under_way: 0, next: 1, thread: Some(thread) })
     }
 }
 
@@ -56,15 +64,12 @@ fn failure(kind: IoKind, offset: u64, length: u64, error: &std::io::Error) -> De
     DeviceError { kind, offset, length, errno: error.raw_os_error(), reason: error.to_string() }
 }
 
-fn run(
-    target: &DirectFile,
-    waiting: &Receiver<(IoId, Io)>,
-    finished: &Mutex<Vec<IoCompletion>>,
-    waker: &Waker,
-) {
+fn run(target: &DirectFile, waiting: &Receiver<(IoId, Io)>, finished: &Finished, waker: &Waker) {
     while let Ok((id, io)) = waiting.recv() {
         let result = perform(target, io);
-        finished.lock().unwrap_or_else(PoisonError::into_inner).push(IoCompletion { id, result });
+        let done = IoCompletion { id, result };
+        finished.list.lock().unwrap_or_else(PoisonError::into_inner).push(done);
+        finished.more.notify_one();
         waker();
     }
 }
@@ -95,7 +100,10 @@ impl BlockDevice for ThreadDevice {
         self.next += 1;
         let sent = self.queue.as_ref().map(|q| q.send((id, io)));
         match sent {
-            Some(Ok(())) => Ok(id),
+            Some(Ok(())) => {
+                self.under_way += 1;
+                Ok(id)
+            }
             _ => Err(DeviceError {
                 kind: IoKind::Write,
                 offset: 0,
@@ -107,7 +115,17 @@ impl BlockDevice for ThreadDevice {
     }
 
     fn poll(&mut self) -> Vec<IoCompletion> {
-        std::mem::take(&mut self.finished.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut list = self.finished.list.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = std::mem::take(&mut *list);
+        self.under_way -= done.len();
+        done
+    }
+
+    fn wait(&mut self) {
+        let mut list = self.finished.list.lock().unwrap_or_else(PoisonError::into_inner);
+        while list.is_empty() && self.under_way > 0 {
+            list = self.finished.more.wait(list).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     fn read(&self, offset: u64, length: u64) -> Result<Bytes, DeviceError> {

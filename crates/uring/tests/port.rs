@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use seabed_storage::{BlockDevice, Io, IoId};
-use seabed_uring::{Device, create, open};
+use seabed_uring::{Device, Wake, create, open, open_waking};
 
 const BLOCK: usize = 4096;
 
@@ -80,4 +81,40 @@ fn too_large_a_device_is_refused_and_leaves_nothing() {
     let path = dir.path().join("device");
     let error = create(&path, 1 << 50, false).unwrap_err();
     assert!(!path.exists(), "{error}");
+}
+
+/// One descriptor for the device and whoever else has news, waited for as an event loop does.
+#[test]
+fn one_descriptor_wakes_for_everything() {
+    let dir = folder();
+    let path = dir.path().join("device");
+    create(&path, 8 << 20, false).unwrap();
+    let wake = Wake::new().unwrap();
+    let mut device = open_waking(&path, &wake).unwrap();
+    let readable = |wake: &Wake, seconds| {
+        let mut fds = [PollFd::new(wake, PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec { tv_sec: seconds, tv_nsec: 0 })).unwrap() == 1
+    };
+    assert!(!readable(&wake, 0));
+    let mut waiting = BTreeSet::new();
+    for i in 0..300u64 {
+        let data = vec![Bytes::from(vec![1; BLOCK])];
+        waiting.insert(device.submit(Io::Write { offset: i * BLOCK as u64, data }).unwrap());
+    }
+    while !waiting.is_empty() {
+        assert!(readable(&wake, 10), "no news of {} writes", waiting.len());
+        wake.clear();
+        for done in device.poll() {
+            done.result.unwrap();
+            waiting.remove(&done.id);
+        }
+    }
+    wake.clear();
+    wake.waker()();
+    assert!(readable(&wake, 0));
+    let flush = device.submit(Io::Flush).unwrap();
+    device.wait();
+    assert_eq!(device.poll().pop().unwrap().id, flush);
+    // Nothing under way: returns at once.
+    device.wait();
 }
