@@ -325,6 +325,11 @@ impl Connection {
         matches!(self.side, Side::Open(_))
     }
 
+    /// Bytes framed and not yet written.
+    pub fn transmit_bytes(&self) -> usize {
+        self.out.transmit.remaining()
+    }
+
     /// True if bytes or messages wait to be sent.
     pub fn wants_transmit(&self) -> bool {
         self.out.transmit.has_remaining()

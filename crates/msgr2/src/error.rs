@@ -136,6 +136,9 @@ pub enum CloseReason {
     /// Closed by this side's owner.
     #[error("closed locally")]
     Local,
+    /// The peer does not read what it is sent: the backlog of a lossy session is full.
+    #[error("peer too slow: backlog full")]
+    SlowPeer,
     /// A newer connection of the same peer took over.
     #[error("replaced by a newer connection")]
     Replaced,

@@ -30,7 +30,7 @@ pub use connection::{Connection, Event};
 pub use error::CloseReason;
 pub use frame::Tag;
 pub use frame::seal::Transmit;
-pub use limits::Limits;
+pub use limits::{Limits, message_cost};
 pub use peer::{Keepalive, Local, Peer, Policies, Policy, REQUIRED_OF_CLIENT};
 pub use phase::client::Dial;
 pub use phase::server::{Accept, Admission};

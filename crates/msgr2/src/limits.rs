@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use seabed_messages::RawMessage;
+
 use crate::CloseReason;
 use crate::frame::{HEADER_BYTES, Preamble, Tag};
 
@@ -43,7 +46,23 @@ impl Default for Limits {
     }
 }
 
+/// What a message costs beside its payload, so that empty ones are not free.
+pub(crate) const MESSAGE_OVERHEAD_BYTES: usize = 256;
+
+/// What a message counts for in a backlog.
+pub fn message_cost(m: &RawMessage) -> usize {
+    m.front.len() + m.middle.len() + m.data.len() + MESSAGE_OVERHEAD_BYTES
+}
+
 impl Limits {
+    /// True if every receiver with these limits takes the message.
+    pub fn admits(&self, m: &RawMessage) -> bool {
+        let fits = |bytes: &Bytes, max: u32| bytes.len() <= max as usize;
+        fits(&m.front, self.front_bytes_max)
+            && fits(&m.middle, self.middle_bytes_max)
+            && fits(&m.data, self.data_bytes_max)
+    }
+
     /// Checks the announced sizes of a frame before a byte of it is allocated.
     pub(crate) fn check(&self, p: &Preamble) -> Result<(), CloseReason> {
         let max = if p.tag == Tag::Message {

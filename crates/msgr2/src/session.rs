@@ -15,10 +15,8 @@ use seabed_messages::RawMessage;
 use thiserror::Error;
 
 use crate::frame::seal::Sums;
+use crate::limits::message_cost;
 use crate::{CloseReason, Limits, Peer};
-
-/// What a message costs beside its payload, so that empty ones are not free.
-const MESSAGE_OVERHEAD_BYTES: usize = 256;
 
 /// Why a message was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -46,8 +44,7 @@ struct Outgoing {
 
 impl Outgoing {
     fn cost(&self) -> usize {
-        let m = &self.message;
-        m.front.len() + m.middle.len() + m.data.len() + MESSAGE_OVERHEAD_BYTES
+        message_cost(&self.message)
     }
 }
 
@@ -154,11 +151,7 @@ impl Session {
 
     /// Takes a message. One alone is always taken, whatever its size within the segment limits.
     pub fn push(&mut self, message: RawMessage, limits: &Limits) -> Result<(), SendError> {
-        let fits = |bytes: &Bytes, max: u32| bytes.len() <= max as usize;
-        if !fits(&message.front, limits.front_bytes_max)
-            || !fits(&message.middle, limits.middle_bytes_max)
-            || !fits(&message.data, limits.data_bytes_max)
-        {
+        if !limits.admits(&message) {
             return Err(SendError::TooLarge);
         }
         let outgoing = Outgoing { message, seq: 0, sums: None };
