@@ -13,7 +13,9 @@ pub enum AuthError {
     #[error("auth payload of form {0}, made for another kind of daemon")]
     WrongForm(u8),
     /// The server refused method and modes of ours.
-    #[error("server refuses method {method} ({result}), allows methods {methods:?} modes {modes:?}")]
+    #[error(
+        "server refuses method {method} ({result}), allows methods {methods:?} modes {modes:?}"
+    )]
     BadMethod {
         /// The method it refused.
         method: u32,
