@@ -189,10 +189,10 @@ impl<K: KeyValue, D: BlockDevice> Prepare<'_, K, D> {
             // Inside one block.
             return self.clear_part(o, id, first - 1, offset % BLOCK, end % BLOCK);
         }
-        if offset % BLOCK != 0 {
+        if !offset.is_multiple_of(BLOCK) {
             self.clear_part(o, id, first - 1, offset % BLOCK, BLOCK)?;
         }
-        if end % BLOCK != 0 {
+        if !end.is_multiple_of(BLOCK) {
             self.clear_part(o, id, last, 0, end % BLOCK)?;
         }
         if first < last {

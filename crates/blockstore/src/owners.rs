@@ -102,8 +102,9 @@ impl Owners {
     /// The blocks without owner.
     pub(crate) fn allocator(&self) -> Result<Allocator, StoreError> {
         let mut allocator = Allocator::default();
-        let mut start = RESERVED / BLOCK;
-        for block in start..=self.blocks {
+        let first = RESERVED / BLOCK;
+        let mut start = first;
+        for block in first..=self.blocks {
             if block == self.blocks || self.of(block) > 0 {
                 if !allocator.release(Run { start, len: block - start }) {
                     return Err(StoreError::Inconsistent("free runs overlap"));

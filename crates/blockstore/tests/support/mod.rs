@@ -1,7 +1,7 @@
 //! Random transactions, and comparing a block store with the model.
 
 // Each test binary uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
