@@ -1,0 +1,575 @@
+//! Commands about monitors, the mgr, options, keys and the cluster log.
+
+use std::collections::BTreeMap;
+
+use seabed_cluster::{EntityType, feature};
+use seabed_denc::Encode;
+use serde_json::{Map, Value, json};
+
+use super::dump;
+use super::osd_read::count_by;
+use super::status::quorum_age;
+use super::text::{Align, Table};
+use super::{Answer, Command, Format, Refusal, Reply, View};
+use crate::history::MAP_FEATURES;
+use crate::options::{self, effective, normal};
+use crate::service::cluster_log;
+
+/// One monitor never holds an election; Ceph shows 3 for a fresh quorum of one.
+pub const ELECTION_EPOCH: u64 = 3;
+
+fn text_or(
+    command: &Command,
+    text: impl FnOnce() -> String,
+    value: impl FnOnce() -> Value,
+) -> Answer {
+    if command.format == Format::Plain {
+        Ok(Reply::text(text()))
+    } else {
+        Ok(Reply::json(&value(), command.format))
+    }
+}
+
+/// Metadata of this monitor.
+fn mon_metadata(view: &View<'_>) -> Value {
+    let name = &view.config.name;
+    let addrs = view.state.monmap.mons.get(name).map(|m| m.addrs.clone()).unwrap_or_default();
+    json!({
+        "name": name,
+        "addrs": addrs.to_string(),
+        "ceph_release": "pacific",
+        "ceph_version": view.config.version,
+        "ceph_version_short": short_version(&view.config.version),
+        "hostname": view.config.hostname,
+    })
+}
+
+fn short_version(version: &str) -> &str {
+    version.split(' ').nth(2).unwrap_or(version)
+}
+
+/// `mon …`.
+pub fn mon(view: &View<'_>, command: &Command) -> Answer {
+    let m = &view.state.monmap;
+    let name = &view.config.name;
+    match command.prefix.as_str() {
+        "mon dump" => {
+            let status = format!("dumped monmap epoch {}", m.epoch);
+            let mut value = dump::monmap(m);
+            if let Value::Object(fields) = &mut value {
+                fields.insert("quorum".into(), json!([0]));
+            }
+            let reply = text_or(command, || dump::monmap_text(m), || value)?;
+            Ok(reply.with_status(status))
+        }
+        "mon getmap" => Ok(Reply::data(m.to_bytes(MAP_FEATURES))
+            .with_status(format!("got monmap epoch {}", m.epoch))),
+        "mon stat" => text_or(
+            command,
+            || {
+                let mons: Vec<String> =
+                    m.mons.values().map(|i| format!("{}={}", i.name, i.addrs)).collect();
+                format!(
+                    "e{}: {} mons at {{{}}} removed_ranks: {{}}, election epoch \
+                     {ELECTION_EPOCH}, leader 0 {name}, quorum 0 {name}\n",
+                    m.epoch,
+                    m.mons.len(),
+                    mons.join(",")
+                )
+            },
+            || {
+                json!({
+                    "epoch": m.epoch.0,
+                    "min_mon_release_name": seabed_cluster::release_name(m.min_mon_release),
+                    "num_mons": m.mons.len(),
+                    "leader": name,
+                    "quorum": [{"rank": 0, "name": name}],
+                })
+            },
+        ),
+        "mon metadata" => {
+            let one = mon_metadata(view);
+            let value = if command.str("id").is_some() { one } else { json!([one]) };
+            Ok(Reply::json(&value, command.format))
+        }
+        "mon versions" => Ok(Reply::json(&json!({&view.config.version: 1}), command.format)),
+        "mon count-metadata" => {
+            let value = match command.str("property") {
+                Some(key) => mon_metadata(view)
+                    .get(&key)
+                    .and_then(Value::as_str)
+                    .unwrap_or("unknown")
+                    .to_string(),
+                None => "unknown".to_string(),
+            };
+            Ok(Reply::json(&json!({value: 1}), command.format))
+        }
+        "mon feature ls" => feature_ls(view, command),
+        _ => quorum_status(view, command),
+    }
+}
+
+fn feature_ls(view: &View<'_>, command: &Command) -> Answer {
+    let m = &view.state.monmap;
+    let all = dump::mon_features(seabed_cluster::mon_feature::PACIFIC_ALL);
+    let persistent = dump::mon_features(m.persistent_features);
+    let list = |l: &[&str]| format!("[{}]", l.join(","));
+    text_or(
+        command,
+        || {
+            format!(
+                "all features\n\tsupported: {}\n\tpersistent: {}\non current monmap (epoch \
+                 {})\n\tpersistent: {}\n\trequired: {}\n",
+                list(&all),
+                list(&all),
+                m.epoch,
+                list(&persistent),
+                list(&persistent)
+            )
+        },
+        || {
+            json!({
+                "all": {"supported": all, "persistent": all},
+                "monmap": {
+                    "persistent": persistent,
+                    "optional": dump::mon_features(m.optional_features),
+                    "required": persistent,
+                },
+            })
+        },
+    )
+}
+
+fn quorum_status(view: &View<'_>, command: &Command) -> Answer {
+    let m = &view.state.monmap;
+    let name = &view.config.name;
+    let features = json!({
+        "quorum_con": feature::PACIFIC_ALL.to_string(),
+        "quorum_mon": dump::mon_features(m.persistent_features),
+    });
+    let value = if command.prefix == "mon_status" {
+        json!({
+            "name": name,
+            "rank": 0,
+            "state": "leader",
+            "election_epoch": ELECTION_EPOCH,
+            "quorum": [0],
+            "quorum_age": quorum_age(view).as_secs(),
+            "features": features,
+            "outside_quorum": [],
+            "extra_probe_peers": [],
+            "sync_provider": [],
+            "monmap": dump::monmap(m),
+        })
+    } else {
+        json!({
+            "election_epoch": ELECTION_EPOCH,
+            "quorum": [0],
+            "quorum_names": [name],
+            "quorum_leader_name": name,
+            "quorum_age": quorum_age(view).as_secs(),
+            "features": features,
+            "monmap": dump::monmap(m),
+        })
+    };
+    // The reference prints one line here even as plain text.
+    let format = if command.format == Format::Plain { Format::Json } else { command.format };
+    Ok(Reply::json(&value, format))
+}
+
+/// `versions` and `features`.
+pub fn census(view: &View<'_>, command: &Command) -> Answer {
+    if command.prefix == "features" {
+        let mut kinds: BTreeMap<&str, BTreeMap<u64, u64>> = BTreeMap::new();
+        kinds.entry("mon").or_default().insert(feature::PACIFIC_ALL, 1);
+        for (kind, features) in &view.peers {
+            let word = match kind {
+                EntityType::Osd => "osd",
+                EntityType::Mgr => "mgr",
+                EntityType::Mds => "mds",
+                EntityType::Mon => "mon",
+                _ => "client",
+            };
+            *kinds.entry(word).or_default().entry(*features).or_default() += 1;
+        }
+        if view.mgr.available {
+            kinds.entry("mgr").or_default().insert(feature::PACIFIC_ALL, 1);
+        }
+        let mut out = Map::new();
+        for word in ["mon", "mds", "osd", "client", "mgr"] {
+            let Some(groups) = kinds.get(word) else { continue };
+            let list: Vec<Value> = groups
+                .iter()
+                .map(|(f, n)| {
+                    json!({"features": format!("0x{f:x}"), "release": "luminous", "num": n})
+                })
+                .collect();
+            out.insert(word.to_string(), Value::Array(list));
+        }
+        return Ok(Reply::json(&Value::Object(out), command.format));
+    }
+    let version = &view.config.version;
+    let osds = count_by(view, "ceph_version");
+    let mgr: BTreeMap<String, u64> =
+        view.mgr.available.then(|| (version.clone(), 1)).into_iter().collect();
+    let mut overall = osds.clone();
+    *overall.entry(version.clone()).or_default() += 1 + mgr.len() as u64;
+    let value = json!({
+        "mon": {version: 1},
+        "mgr": mgr,
+        "osd": osds,
+        "mds": {},
+        "overall": overall,
+    });
+    Ok(Reply::json(&value, command.format))
+}
+
+/// `mgr …`, and what real mgr modules answer.
+pub fn mgr(view: &View<'_>, command: &Command) -> Answer {
+    let f = command.format;
+    let name = &view.config.name;
+    let available = view.mgr.available;
+    let value = match command.prefix.as_str() {
+        "mgr dump" => dump::mgrmap(&view.mgr),
+        "mgr stat" => json!({
+            "epoch": view.mgr.epoch.0,
+            "available": available,
+            "active_name": view.mgr.active_name,
+            "num_standby": 0,
+        }),
+        "mgr module ls" => json!({
+            "always_on_modules": [],
+            "enabled_modules": [],
+            "disabled_modules": [],
+        }),
+        "mgr metadata" => {
+            let mut meta = mon_metadata(view);
+            if let Value::Object(fields) = &mut meta {
+                fields.insert("name".into(), json!(name));
+            }
+            json!([meta])
+        }
+        "mgr versions" => json!({&view.config.version: u8::from(available)}),
+        "mgr count-metadata" => json!({"unknown": u8::from(available)}),
+        "service dump" => json!({
+            "epoch": 1,
+            "modified": view.state.monmap.created.to_string(),
+            "services": {},
+        }),
+        "balancer status" => json!({
+            "active": false,
+            "last_optimize_duration": "",
+            "last_optimize_started": "",
+            "mode": "none",
+            "optimize_result": "",
+            "plans": [],
+        }),
+        "crash ls" | "crash ls-new" | "device ls" => {
+            if f == Format::Plain {
+                return Ok(Reply::default());
+            }
+            json!([])
+        }
+        "crash stat" => return Ok(Reply::text("0 crashes recorded\n")),
+        "progress" => return Ok(Reply::status("Nothing in progress")),
+        _ => json!({}),
+    };
+    Ok(Reply::json(&value, f))
+}
+
+/// `fs …` and `mds …`: there are none.
+pub fn fs(command: &Command) -> Answer {
+    let map = || {
+        json!({
+            "epoch": 1,
+            "default_fscid": -1,
+            "compat": {"compat": {}, "ro_compat": {}, "incompat": {}},
+            "feature_flags": {"enable_multiple": true, "ever_enabled_multiple": true},
+            "standbys": [],
+            "filesystems": [],
+        })
+    };
+    match command.prefix.as_str() {
+        "fs ls" => text_or(command, || "No filesystems enabled\n".into(), || json!([])),
+        "fs dump" => {
+            let text = || "e1\n \nNo filesystems configured\n".to_string();
+            Ok(text_or(command, text, map)?.with_status("dumped fsmap epoch 1"))
+        }
+        "mds stat" => text_or(
+            command,
+            || "\n".into(),
+            || json!({"fsmap": map(), "mdsmap_first_committed": 1, "mdsmap_last_committed": 1}),
+        ),
+        _ => Ok(Reply::json(&json!({}), command.format)),
+    }
+}
+
+/// `node ls`.
+pub fn node_ls(view: &View<'_>, command: &Command) -> Answer {
+    let host = &view.config.hostname;
+    let mut osds: BTreeMap<String, Vec<i32>> = BTreeMap::new();
+    for osd in view.map().osds() {
+        let meta = view.state.osd_metadata.get(&osd);
+        let host = meta.and_then(|m| m.get("hostname")).cloned().unwrap_or_default();
+        osds.entry(host).or_default().push(osd.0);
+    }
+    let mut out = Map::new();
+    out.insert("mon".into(), json!({host: [view.config.name]}));
+    out.insert("osd".into(), json!(osds));
+    if view.mgr.available {
+        out.insert("mgr".into(), json!({host: [view.mgr.active_name]}));
+    }
+    match command.str("type").as_deref() {
+        None | Some("all") => Ok(Reply::json(&Value::Object(out), command.format)),
+        Some(kind) => {
+            let part = out.remove(kind).unwrap_or_else(|| json!({}));
+            Ok(Reply::json(&part, command.format))
+        }
+    }
+}
+
+/// Options that take effect without a restart: all that are here.
+fn config_row(who: &str, name: &str, value: &str) -> Value {
+    json!({
+        "section": who,
+        "name": name,
+        "value": value,
+        "level": "advanced",
+        "can_update_at_runtime": true,
+        "mask": "",
+    })
+}
+
+fn config_table(rows: impl Iterator<Item = (String, String, String)>) -> String {
+    let mut t = Table::new();
+    for name in ["WHO", "MASK", "LEVEL", "OPTION", "VALUE", "RO"] {
+        t.plain(name, Align::Left);
+    }
+    for (who, name, value) in rows {
+        t.row([who, String::new(), "advanced".into(), name, value, String::new()]);
+    }
+    t.render()
+}
+
+/// `config …` that read.
+pub fn config(view: &View<'_>, command: &Command) -> Answer {
+    let settings = &view.state.settings;
+    match command.prefix.as_str() {
+        "config dump" => text_or(
+            command,
+            || config_table(settings.iter().map(|((w, n), v)| (w.clone(), n.clone(), v.clone()))),
+            || settings.iter().map(|((w, n), v)| config_row(w, n, v)).collect(),
+        ),
+        "config ls" => {
+            let names = options::TABLE.iter().map(|(n, _)| *n);
+            text_or(
+                command,
+                || names.clone().map(|n| format!("{n}\n")).collect(),
+                || json!(names.clone().collect::<Vec<_>>()),
+            )
+        }
+        "config log" => config_log(view, command),
+        "config generate-minimal-conf" => {
+            let m = &view.state.monmap;
+            let hosts: Vec<String> = m.mons.values().map(|i| i.addrs.to_string()).collect();
+            Ok(Reply::text(format!(
+                "# minimal ceph.conf for {}\n[global]\n\tfsid = {}\n\tmon_host = {}\n",
+                m.fsid,
+                m.fsid,
+                hosts.join(" ")
+            )))
+        }
+        "config show" => {
+            let who = command.need("who")?;
+            let set = effective(settings, &who);
+            if let Some(key) = command.str("key") {
+                return one_option(view, &who, &key);
+            }
+            text_or(
+                command,
+                || {
+                    let mut t = Table::new();
+                    for name in ["NAME", "VALUE", "SOURCE"] {
+                        t.plain(name, Align::Left);
+                    }
+                    for (name, (_, value)) in &set {
+                        t.row([name.clone(), value.clone(), "mon".into()]);
+                    }
+                    t.render()
+                },
+                || {
+                    let row = |(n, (_, v)): (&String, &(String, String))| json!({"name": n, "value": v, "source": "mon"});
+                    set.iter().map(row).collect()
+                },
+            )
+        }
+        _ => {
+            let who = command.need("who")?;
+            if let Some(key) = command.str("key") {
+                return one_option(view, &who, &key);
+            }
+            let set = effective(settings, &who);
+            text_or(
+                command,
+                || config_table(set.iter().map(|(n, (w, v))| (w.clone(), n.clone(), v.clone()))),
+                || {
+                    let row = |(n, (w, v)): (&String, &(String, String))| {
+                        let value = json!({
+                            "value": v,
+                            "section": w,
+                            "mask": {},
+                            "can_update_at_runtime": true,
+                        });
+                        (n.clone(), value)
+                    };
+                    Value::Object(set.iter().map(row).collect())
+                },
+            )
+        }
+    }
+}
+
+fn one_option(view: &View<'_>, who: &str, key: &str) -> Answer {
+    let key = normal(key);
+    if key == "fsid" {
+        return Ok(Reply::text(format!("{}\n", view.state.monmap.fsid)));
+    }
+    if let Some((_, value)) = effective(&view.state.settings, who).get(&key) {
+        return Ok(Reply::text(format!("{value}\n")));
+    }
+    let started = who.starts_with("mon").then(|| view.config.options.get(&key)).flatten();
+    let value = started.map(String::as_str).or_else(|| options::default(&key));
+    let value = value.ok_or_else(|| Refusal::not_found(format!("unrecognized key '{key}'")))?;
+    Ok(Reply::text(format!("{value}\n")))
+}
+
+fn config_log(view: &View<'_>, command: &Command) -> Answer {
+    let num = command.int("num")?.and_then(|n| usize::try_from(n).ok()).unwrap_or(10);
+    let entries = view.state.config_log.iter().rev().take(num);
+    text_or(
+        command,
+        || {
+            let mut out = String::new();
+            for e in entries.clone() {
+                out.push_str(&format!("--- {} --- {} ---\n", e.version, e.stamp));
+                for (name, old, new) in &e.changes {
+                    for (sign, value) in [('-', old), ('+', new)] {
+                        if let Some(value) = value {
+                            out.push_str(&format!("{sign} {name} = {value}\n"));
+                        }
+                    }
+                }
+            }
+            out
+        },
+        || {
+            let rows = entries.clone().map(|e| {
+                let changes: Vec<Value> = e
+                    .changes
+                    .iter()
+                    .map(|(name, old, new)| {
+                        let mut out = Map::new();
+                        out.insert("name".into(), json!(name));
+                        if let Some(old) = old {
+                            out.insert("previous_value".into(), json!(old));
+                        }
+                        if let Some(new) = new {
+                            out.insert("new_value".into(), json!(new));
+                        }
+                        Value::Object(out)
+                    })
+                    .collect();
+                json!({
+                    "version": e.version,
+                    "timestamp": e.stamp.to_string(),
+                    "name": "",
+                    "changes": changes,
+                })
+            });
+            Value::Array(rows.collect())
+        },
+    )
+}
+
+/// `config-key …` that read.
+pub fn keys(view: &View<'_>, command: &Command) -> Answer {
+    let keys = &view.state.keys;
+    match command.prefix.as_str() {
+        "config-key ls" | "config-key list" => {
+            let names: Vec<&String> = keys.keys().collect();
+            Ok(Reply::json(&json!(names), command.format))
+        }
+        "config-key dump" => {
+            let start = command.str("key").unwrap_or_default();
+            let all: Map<String, Value> = keys
+                .iter()
+                .filter(|(k, _)| k.starts_with(&start))
+                .map(|(k, v)| {
+                    let text = match std::str::from_utf8(v) {
+                        Ok(t) if !t.contains(|c: char| c.is_control() && c != '\n') => {
+                            t.to_string()
+                        }
+                        _ => format!("<<< binary blob of length {} >>>", v.len()),
+                    };
+                    (k.clone(), json!(text))
+                })
+                .collect();
+            Ok(Reply::json(&Value::Object(all), command.format))
+        }
+        "config-key exists" => {
+            let key = command.need("key")?;
+            if keys.contains_key(&key) {
+                Ok(Reply::status(format!("key '{key}' exists")))
+            } else {
+                Err(Refusal::not_found(format!("key '{key}' doesn't exist")))
+            }
+        }
+        _ => {
+            let key = command.need("key")?;
+            match keys.get(&key) {
+                Some(value) => Ok(Reply::data(value.clone())),
+                None => Err(Refusal::not_found("")),
+            }
+        }
+    }
+}
+
+/// `log last`.
+pub fn log_last(view: &View<'_>, command: &Command) -> Answer {
+    let num = command.int("num")?.and_then(|n| usize::try_from(n).ok()).unwrap_or(20);
+    let level = command.str("level").and_then(|l| cluster_log::priority(&l)).unwrap_or(1);
+    let channel = command.str("channel").unwrap_or_else(|| "cluster".to_string());
+    let lines = view.log.last(num, level, &channel);
+    text_or(
+        command,
+        || lines.iter().map(|l| cluster_log::to_text(l) + "\n").collect(),
+        || lines.iter().map(|l| cluster_log::to_json(l)).collect(),
+    )
+}
+
+/// `auth …`: with method `none` there are no keys, and none can be made yet.
+pub fn auth(command: &Command) -> Answer {
+    match command.prefix.as_str() {
+        "auth ls" | "auth list" => {
+            if command.format == Format::Plain {
+                Ok(Reply::status("no installed auth entries!\n"))
+            } else {
+                Ok(Reply::json(&json!({"auth_dump": []}), command.format))
+            }
+        }
+        "auth get" | "auth get-key" | "auth print-key" => {
+            let entity = command.need("entity")?;
+            Err(Refusal::not_found(format!("failed to find {entity} in keyring")))
+        }
+        _ => Err(Refusal::new(
+            seabed_cluster::Errno::EOPNOTSUPP,
+            "this cluster authenticates nobody (auth none): there are no keys to make or change",
+        )),
+    }
+}
+
+/// `time-sync-status`.
+pub fn time_sync(command: &Command) -> Answer {
+    let checks = json!({"epoch": ELECTION_EPOCH, "round": 0, "round_status": "finished"});
+    Ok(Reply::json(&json!({"timechecks": checks}), command.format))
+}

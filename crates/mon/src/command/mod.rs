@@ -1,0 +1,84 @@
+//! The administrator's commands: which exist, how they arrive, what they answer.
+//!
+//! `read` answers from the state and the statistics; `write` decides on changes, whose answers
+//! leave when the change is durable.
+
+pub mod crush_dump;
+pub mod df;
+pub mod dump;
+pub mod format;
+pub mod misc;
+pub mod osd_read;
+pub mod osd_write;
+pub mod parse;
+pub mod pg_read;
+pub mod pg_text;
+pub mod pool_read;
+pub mod pool_write;
+pub mod read;
+pub mod status;
+pub mod table;
+pub mod text;
+pub mod tree;
+pub mod usage;
+pub mod write;
+
+use seabed_cluster::{EntityType, Now, OsdMap, Time, UTime};
+use seabed_messages::MgrMap;
+
+use crate::mon::MonConfig;
+use crate::options::Options;
+use crate::service::cluster_log::ClusterLog;
+use crate::service::health::{self, Checks};
+use crate::service::stats::PgMap;
+use crate::state::State;
+
+pub use format::Reply;
+pub use parse::{Command, Format, Refusal};
+
+/// Everything a command may look at.
+pub struct View<'a> {
+    /// The replicated state.
+    pub state: &'a State,
+    /// What was reported.
+    pub stats: &'a PgMap,
+    /// The cluster log.
+    pub log: &'a ClusterLog,
+    /// Of this monitor.
+    pub config: &'a MonConfig,
+    /// Options in force.
+    pub options: Options<'a>,
+    /// Kind and features of each session's peer.
+    pub peers: Vec<(EntityType, u64)>,
+    /// The mgr map.
+    pub mgr: MgrMap,
+    /// Now.
+    pub now: Now,
+    /// Since when the monitor runs.
+    pub started: Time,
+    /// The same for people.
+    pub started_wall: UTime,
+}
+
+impl View<'_> {
+    /// The newest OSD map.
+    pub fn map(&self) -> &OsdMap {
+        self.state.osdmap()
+    }
+
+    /// What is wrong.
+    pub fn health(&self) -> Checks {
+        health::check(&health::Inputs {
+            map: self.map(),
+            stats: self.stats,
+            started: self.started,
+            now: self.now.mono,
+            wall: self.now.wall,
+            stuck_after: self.options.u64("mon_pg_stuck_threshold"),
+            warn_no_app: self.options.bool("mon_warn_on_pool_no_app"),
+        })
+    }
+}
+
+/// What a command gives: its answer or why it was refused.
+pub type Answer = Result<Reply, Refusal>;

@@ -1,0 +1,596 @@
+//! Commands that change the OSD map, pools excepted.
+
+use std::time::Duration;
+
+use seabed_cluster::osdmap::flag;
+use seabed_cluster::{EntityAddr, Errno, OsdId, OsdMap, PgId, Uuid, release_name};
+use seabed_crush::CrushMap;
+use seabed_denc::Bytes;
+
+use super::osd_read::{id_args, need_osd};
+use super::text::float_g;
+use super::{Answer, Command, Format, Refusal, Reply, View, pg_read};
+use crate::draft::Draft;
+use crate::map_log::Change;
+use crate::service::crush_edit::{borrowed, edit, fixed, parse_location};
+use crate::service::osd::boot::IN;
+use crate::service::osd::pool::map_flag;
+
+/// Entries of the blocklist at most.
+const BLOCKLIST_MAX: usize = 10_000;
+/// For how long a client is shut out unless the command says otherwise.
+const BLOCKLIST_SECONDS: f64 = 3600.0;
+/// The longest for which it can be.
+const BLOCKLIST_SECONDS_MAX: f64 = 10.0 * 365.0 * 86_400.0;
+
+/// Runs one of `osd …` that change something.
+pub fn run(view: &View<'_>, draft: &mut Draft, command: &Command, input: &Bytes) -> Answer {
+    match command.prefix.as_str() {
+        "osd set" | "osd unset" | "osd pause" | "osd unpause" => set_flag(draft, command),
+        "osd down" | "osd stop" | "osd out" | "osd in" | "osd rm" => each(draft, command),
+        "osd new" | "osd create" => new(draft, command),
+        "osd lost" | "osd destroy" | "osd purge" => end(draft, command),
+        "osd reweight" | "osd primary-affinity" => weight(draft, command),
+        "osd setmaxosd" => set_max_osd(draft, command),
+        "osd set-full-ratio" | "osd set-backfillfull-ratio" | "osd set-nearfull-ratio" => {
+            ratio(draft, command)
+        }
+        "osd require-osd-release" | "osd set-require-min-compat-client" => release(draft, command),
+        "osd blocklist clear" => {
+            let all: Vec<EntityAddr> = draft.map().blocklist.keys().copied().collect();
+            draft.inc().old_blocklist.extend(all);
+            Ok(Reply::status(" removed all blocklist entries"))
+        }
+        "osd blocklist" | "osd blacklist" => blocklist(draft, command),
+        "osd pg-upmap-items" | "osd rm-pg-upmap-items" | "osd pg-temp" | "osd primary-temp" => {
+            placement(view, draft, command)
+        }
+        "osd setcrushmap" => set_crush(draft, command, input),
+        "osd scrub" | "osd deep-scrub" | "osd repair" => {
+            Err(Refusal::new(Errno::EOPNOTSUPP, "scrubbing is not supported yet"))
+        }
+        _ => crush(draft, command),
+    }
+}
+
+fn set_flag(draft: &mut Draft, command: &Command) -> Answer {
+    let (key, on) = match command.prefix.as_str() {
+        "osd pause" => ("pause".to_string(), true),
+        "osd unpause" => ("pause".to_string(), false),
+        prefix => (command.need("key")?, prefix == "osd set"),
+    };
+    let bits =
+        map_flag(&key).ok_or_else(|| Refusal::invalid(format!("unrecognized flag '{key}'")))?;
+    if !on && key == "pglog_hardlimit" {
+        return Err(Refusal::invalid("unrecognized flag 'pglog_hardlimit'"));
+    }
+    let flags = draft.map().flags;
+    let new = if on { flags | bits } else { flags & !bits };
+    if new != flags {
+        draft.inc().new_flags = i32::try_from(new).unwrap_or(-1);
+    }
+    let shown = if key == "pause" { "pauserd,pausewr" } else { key.as_str() };
+    Ok(Reply::status(format!("{shown} is {}", if on { "set" } else { "unset" })))
+}
+
+fn each(draft: &mut Draft, command: &Command) -> Answer {
+    let map = draft.map_arc();
+    let osds = id_args(&map, &command.list("ids"))?;
+    if osds.is_empty() {
+        return Err(Refusal::invalid("no OSD named"));
+    }
+    let mut text = String::new();
+    let mut code = 0;
+    for osd in osds {
+        if !map.exists(osd) {
+            text.push_str(&format!("osd.{osd} does not exist. "));
+            continue;
+        }
+        match command.prefix.as_str() {
+            "osd down" if map.is_down(osd) => {
+                text.push_str(&format!("osd.{osd} is already down. "));
+            }
+            "osd down" => {
+                draft.inc().new_state.insert(osd, flag::osd::UP);
+                if command.flag("definitely_dead") {
+                    mark_dead(draft, &map, osd);
+                }
+                text.push_str(&format!("marked down osd.{osd}. "));
+            }
+            "osd stop" => {
+                let bits = flag::osd::STOP & !map.state(osd);
+                let up = if map.is_up(osd) { flag::osd::UP } else { 0 };
+                if bits | up != 0 {
+                    draft.inc().new_state.insert(osd, bits | up);
+                }
+                text.push_str(&format!("stop osd.{osd}. "));
+            }
+            "osd out" if map.is_out(osd) => {
+                text.push_str(&format!("osd.{osd} is already out. "));
+            }
+            "osd out" => {
+                mark_out(draft, &map, osd);
+                text.push_str(&format!("marked out osd.{osd}. "));
+            }
+            "osd in" if map.is_in(osd) => {
+                text.push_str(&format!("osd.{osd} is already in. "));
+            }
+            "osd in" => {
+                mark_in(draft, &map, osd);
+                text.push_str(&format!("marked in osd.{osd}. "));
+            }
+            _ if map.is_up(osd) => {
+                code = Errno::EBUSY.wire();
+                text.push_str(&format!("osd.{osd} is still up; must be down before removal. "));
+            }
+            _ => {
+                remove(draft, &map, osd);
+                text.push_str(&format!("removed osd.{osd}"));
+            }
+        }
+    }
+    Ok(Reply { code, ..Reply::status(text) })
+}
+
+fn mark_dead(draft: &mut Draft, map: &OsdMap, osd: OsdId) {
+    if let Some(x) = map.osd_xinfo.get(osd.index().unwrap_or_default()) {
+        let mut x = x.clone();
+        x.dead_epoch = map.epoch;
+        draft.inc().new_xinfo.insert(osd, x);
+    }
+}
+
+fn mark_out(draft: &mut Draft, map: &OsdMap, osd: OsdId) {
+    let inc = draft.inc();
+    inc.new_weight.insert(osd, 0);
+    // Out by the administrator: it does not come back in by itself.
+    let by_itself = map.state(osd) & flag::osd::AUTOOUT;
+    if by_itself != 0 {
+        *inc.new_state.entry(osd).or_insert(0) |= by_itself;
+    }
+}
+
+fn mark_in(draft: &mut Draft, map: &OsdMap, osd: OsdId) {
+    let x = map.osd_xinfo.get(osd.index().unwrap_or_default()).cloned().unwrap_or_default();
+    let inc = draft.inc();
+    let weight = if x.old_weight > 0 { x.old_weight } else { IN };
+    inc.new_weight.insert(osd, weight);
+    if x.old_weight > 0 {
+        inc.new_xinfo.insert(osd, seabed_cluster::OsdXInfo { old_weight: 0, ..x });
+    }
+    let bits = map.state(osd) & (flag::osd::AUTOOUT | flag::osd::NEW);
+    if bits != 0 {
+        *inc.new_state.entry(osd).or_insert(0) |= bits;
+    }
+}
+
+fn remove(draft: &mut Draft, map: &OsdMap, osd: OsdId) {
+    let state = map.state(osd);
+    let inc = draft.inc();
+    inc.new_state.insert(osd, state);
+    inc.new_uuid.insert(osd, Uuid::ZERO);
+    inc.new_weight.insert(osd, 0);
+    draft.change(Change::OsdMetadata { osd, metadata: Default::default() });
+}
+
+fn new(draft: &mut Draft, command: &Command) -> Answer {
+    let uuid: Uuid = match command.str("uuid") {
+        Some(text) => {
+            text.parse().map_err(|_| Refusal::invalid(format!("invalid uuid '{text}'")))?
+        }
+        None if command.prefix == "osd new" => {
+            return Err(Refusal::invalid("requires the OSD's UUID to be specified."));
+        }
+        None => Uuid::ZERO,
+    };
+    let map = draft.map_arc();
+    let answer = |osd: OsdId| {
+        if command.format == Format::Plain {
+            Ok(Reply::text(format!("{osd}\n")))
+        } else {
+            Ok(Reply::json(&serde_json::json!({"osdid": osd.0}), command.format))
+        }
+    };
+    let wanted = command.osd("id")?;
+    let known = map.osds().find(|o| {
+        !uuid.is_zero() && map.osd_uuid.get(o.index().unwrap_or_default()) == Some(&uuid)
+    });
+    if let Some(osd) = known {
+        if wanted.is_some_and(|w| w != osd) {
+            let text = format!("osd uuid {uuid} already exists as osd.{osd}");
+            return Err(Refusal::new(Errno::EEXIST, text));
+        }
+        return answer(osd);
+    }
+    let osd = match wanted {
+        Some(osd) if map.exists(osd) && map.state(osd) & flag::osd::DESTROYED == 0 => {
+            return Err(Refusal::new(Errno::EEXIST, format!("id {osd} already in use")));
+        }
+        Some(osd) => osd,
+        None => (0..).map(OsdId).find(|o| !map.exists(*o)).unwrap_or_default(),
+    };
+    if osd.0 >= seabed_cluster::osdmap::MAX_OSD {
+        return Err(Refusal::new(Errno::ERANGE, "no OSD id is left"));
+    }
+    let state = map.state(osd);
+    let inc = draft.inc();
+    if osd.0 >= map.max_osd {
+        inc.new_max_osd = osd.0 + 1;
+    }
+    let want = flag::osd::EXISTS | flag::osd::NEW;
+    let flips = (state ^ want) & (want | flag::osd::DESTROYED);
+    if flips != 0 {
+        inc.new_state.insert(osd, flips);
+    }
+    inc.new_weight.insert(osd, IN);
+    if !uuid.is_zero() {
+        inc.new_uuid.insert(osd, uuid);
+    }
+    answer(osd)
+}
+
+fn end(draft: &mut Draft, command: &Command) -> Answer {
+    let map = draft.map_arc();
+    let osd = command.need_osd("id")?;
+    if !map.exists(osd) {
+        let text = format!("osd.{osd} does not exist");
+        return if command.prefix == "osd purge" {
+            Ok(Reply::status(text))
+        } else {
+            Err(Refusal::not_found(text))
+        };
+    }
+    if !command.flag("yes_i_really_mean_it") && !command.flag("force") {
+        return Err(Refusal::new(
+            Errno::EPERM,
+            "data only this OSD holds would be lost for good; pass --yes-i-really-mean-it",
+        ));
+    }
+    if map.is_up(osd) {
+        return Err(Refusal::new(Errno::EBUSY, format!("osd.{osd} is not `down`.")));
+    }
+    match command.prefix.as_str() {
+        "osd lost" => {
+            let at = map.info(osd).down_at;
+            draft.inc().new_lost.insert(osd, at);
+            Ok(Reply::status(format!("marked osd lost in epoch {at}")))
+        }
+        "osd destroy" => {
+            let bits = flag::osd::DESTROYED & !map.state(osd);
+            if bits != 0 {
+                draft.inc().new_state.insert(osd, bits);
+            }
+            draft.inc().new_uuid.insert(osd, Uuid::ZERO);
+            Ok(Reply::status(format!("destroyed osd.{osd}")))
+        }
+        _ => {
+            edit(draft, |crush| {
+                if crush.item_name(osd.0).is_some() {
+                    crush.remove_item(osd.0, false)?;
+                }
+                Ok(())
+            })?;
+            remove(draft, &map, osd);
+            Ok(Reply::status(format!("purged osd.{osd}")))
+        }
+    }
+}
+
+fn weight(draft: &mut Draft, command: &Command) -> Answer {
+    let osd = need_osd(draft.map(), command, "id")?;
+    let weight = command.need_float("weight")?;
+    if !(0.0..=1.0).contains(&weight) {
+        return Err(Refusal::invalid("weight must be in the range [0..1]"));
+    }
+    let value = fixed(weight);
+    let shown = float_g(weight, 6);
+    if command.prefix == "osd reweight" {
+        draft.inc().new_weight.insert(osd, value);
+        Ok(Reply::status(format!("reweighted osd.{osd} to {shown} ({value:x})")))
+    } else {
+        draft.inc().new_primary_affinity.insert(osd, value);
+        Ok(Reply::status(format!("set osd.{osd} primary-affinity to {shown} ({value:x})")))
+    }
+}
+
+fn set_max_osd(draft: &mut Draft, command: &Command) -> Answer {
+    let map = draft.map_arc();
+    let wanted = command.int("newmax")?.and_then(|n| i32::try_from(n).ok());
+    let max = wanted
+        .filter(|n| (0..=seabed_cluster::osdmap::MAX_OSD).contains(n))
+        .ok_or_else(|| Refusal::invalid("new max_osd is out of range"))?;
+    if let Some(osd) = map.osds().find(|o| o.0 >= max) {
+        let text = format!("cannot shrink max_osd to {max} because osd.{osd} is in use");
+        return Err(Refusal::new(Errno::EBUSY, text));
+    }
+    draft.inc().new_max_osd = max;
+    Ok(Reply::status(format!("set new max_osd = {max}")))
+}
+
+fn ratio(draft: &mut Draft, command: &Command) -> Answer {
+    let ratio = command.need_float("ratio")?;
+    if !(0.0..=1.0).contains(&ratio) {
+        return Err(Refusal::invalid("ratio must be in the range [0..1]"));
+    }
+    let inc = draft.inc();
+    let field = match command.prefix.as_str() {
+        "osd set-full-ratio" => &mut inc.new_full_ratio,
+        "osd set-backfillfull-ratio" => &mut inc.new_backfillfull_ratio,
+        _ => &mut inc.new_nearfull_ratio,
+    };
+    *field = ratio as f32;
+    Ok(Reply::status(format!("{} {}", command.prefix, float_g(ratio, 6))))
+}
+
+fn release(draft: &mut Draft, command: &Command) -> Answer {
+    let os = command.prefix == "osd require-osd-release";
+    let word = command.str(if os { "release" } else { "version" }).unwrap_or_default();
+    let number = (1..=20u8)
+        .find(|n| release_name(*n) == word)
+        .ok_or_else(|| Refusal::invalid(format!("unrecognized release {word}")))?;
+    let map = draft.map_arc();
+    if os {
+        if number < map.require_osd_release {
+            let text = "require_osd_release cannot be lowered once it has been set";
+            return Err(Refusal::new(Errno::EPERM, text));
+        }
+        draft.inc().new_require_osd_release = number;
+        return Ok(Reply::default());
+    }
+    draft.inc().new_require_min_compat_client = number;
+    Ok(Reply::status(format!("set require_min_compat_client to {word}")))
+}
+
+fn blocklist(draft: &mut Draft, command: &Command) -> Answer {
+    let op = command.str("blocklistop").or_else(|| command.str("blacklistop"));
+    let text = command.need("addr")?;
+    if command.str("range").is_some() {
+        return Err(Refusal::new(
+            Errno::EOPNOTSUPP,
+            "ranges of addresses cannot be blocklisted with clients of this release",
+        ));
+    }
+    let mut addr: EntityAddr =
+        text.parse().map_err(|_| Refusal::invalid(format!("unable to parse address {text}")))?;
+    addr.kind = seabed_cluster::AddrKind::Any;
+    let map = draft.map_arc();
+    let shown = addr.legacy_text();
+    if op.as_deref() == Some("rm") {
+        if !map.blocklist.contains_key(&addr) {
+            return Ok(Reply::status(format!("{shown} isn't blocklisted")));
+        }
+        draft.inc().old_blocklist.push(addr);
+        return Ok(Reply::status(format!("un-blocklisting {shown}")));
+    }
+    if map.blocklist.len() >= BLOCKLIST_MAX && !map.blocklist.contains_key(&addr) {
+        return Err(Refusal::new(Errno::ENOSPC, "the blocklist is full"));
+    }
+    let seconds = command.float("expire")?.unwrap_or(BLOCKLIST_SECONDS);
+    let seconds = if seconds > 0.0 { seconds } else { BLOCKLIST_SECONDS };
+    let seconds = seconds.min(BLOCKLIST_SECONDS_MAX);
+    let until = draft.now().wall + Duration::from_secs_f64(seconds);
+    draft.inc().new_blocklist.insert(addr, until);
+    let text = format!("blocklisting {shown} until {until} ({} sec)", float_g(seconds, 6));
+    Ok(Reply::status(text))
+}
+
+fn placement(view: &View<'_>, draft: &mut Draft, command: &Command) -> Answer {
+    let pg: PgId = pg_read::need_pg(view, command)?;
+    let ids: Vec<OsdId> = id_args(draft.map(), &command.list("id"))?;
+    if let Some(osd) = ids.iter().find(|o| !draft.map().exists(**o)) {
+        return Err(Refusal::not_found(format!("osd.{osd} does not exist")));
+    }
+    match command.prefix.as_str() {
+        "osd rm-pg-upmap-items" => {
+            if draft.map().pg_upmap_items.contains_key(&pg) {
+                draft.inc().old_pg_upmap_items.insert(pg);
+            }
+            Ok(Reply::status(format!("clear {pg} pg_upmap_items mapping")))
+        }
+        "osd pg-upmap-items" => {
+            if ids.is_empty() || ids.len() % 2 != 0 {
+                return Err(Refusal::invalid("you must specify pairs of OSDs: from, to"));
+            }
+            let pairs: Vec<(OsdId, OsdId)> = ids.chunks(2).map(|c| (c[0], c[1])).collect();
+            let shown: Vec<String> = pairs.iter().map(|(f, t)| format!("{f}->{t}")).collect();
+            draft.inc().new_pg_upmap_items.insert(pg, pairs);
+            let text = format!("set {pg} pg_upmap_items mapping to [{}]", shown.join(","));
+            Ok(Reply::status(text))
+        }
+        "osd pg-temp" => {
+            let shown = super::dump::ids_text(&ids);
+            draft.inc().new_pg_temp.insert(pg, ids);
+            Ok(Reply::status(format!("set {pg} pg_temp mapping to {shown}")))
+        }
+        _ => {
+            let osd = ids.first().copied().unwrap_or(OsdId(-1));
+            draft.inc().new_primary_temp.insert(pg, osd);
+            Ok(Reply::status(format!("set {pg} primary_temp mapping to {osd}")))
+        }
+    }
+}
+
+fn set_crush(draft: &mut Draft, command: &Command, input: &Bytes) -> Answer {
+    let map = draft.map_arc();
+    let prior = command.int("prior_version")?;
+    if prior.is_some_and(|p| p != i64::from(map.crush_version)) {
+        let text = format!("crush map version is {}, not that", map.crush_version);
+        return Err(Refusal::new(Errno::EPERM, text));
+    }
+    let crush = CrushMap::decode(input.clone())
+        .map_err(|e| Refusal::invalid(format!("failed to parse crushmap: {e}")))?;
+    for (id, pool) in &map.pools {
+        let rule = u32::try_from(pool.crush_rule).ok().and_then(|r| crush.rule(r));
+        if rule.is_none() {
+            let text = format!("pool {id} uses rule {}, which is not in the map", pool.crush_rule);
+            return Err(Refusal::invalid(text));
+        }
+    }
+    draft.inc().crush = crush.encode();
+    Ok(Reply::status((map.crush_version + 1).to_string()))
+}
+
+fn crush(draft: &mut Draft, command: &Command) -> Answer {
+    let map = draft.map_arc();
+    match command.prefix.as_str() {
+        "osd crush rule create-replicated" | "osd crush rule create-simple" => {
+            let (name, root) = (command.need("name")?, command.need("root")?);
+            let kind = command.need("type")?;
+            if map.crush.rule_id(&name).is_some() {
+                return Ok(Reply::status(format!("rule {name} already exists")));
+            }
+            if map.crush.item_id(&root).is_none() {
+                return Err(Refusal::not_found(format!("root item {root} does not exist")));
+            }
+            let class = command.str("class");
+            edit(draft, |c| c.add_simple_rule(&name, &root, &kind, class.as_deref()))?;
+            Ok(Reply::default())
+        }
+        "osd crush rule rm" => {
+            let name = command.need("name")?;
+            let Some(id) = map.crush.rule_id(&name) else {
+                return Ok(Reply::status(format!("rule {name} does not exist")));
+            };
+            let used = map.pools.values().any(|p| u32::try_from(p.crush_rule) == Ok(id));
+            if used {
+                let text = format!("crush rule {name} ({id}) is in use");
+                return Err(Refusal::new(Errno::EBUSY, text));
+            }
+            edit(draft, |c| c.remove_rule(&name))?;
+            Ok(Reply::default())
+        }
+        "osd crush rule rename" => {
+            let (from, to) = (command.need("srcname")?, command.need("dstname")?);
+            if from == to {
+                return Ok(Reply::status("destination rule name is equal to source rule name"));
+            }
+            edit(draft, |c| c.rename_rule(&from, &to))?;
+            Ok(Reply::default())
+        }
+        "osd crush set-device-class" | "osd crush rm-device-class" => {
+            device_class(draft, &map, command)
+        }
+        "osd crush add-bucket" => {
+            let (name, kind) = (command.need("name")?, command.need("type")?);
+            let place = parse_location(&command.list("args"))?;
+            edit(draft, |c| {
+                if c.item_id(&name).is_none() {
+                    c.create_bucket(&name, &kind)?;
+                }
+                if !place.is_empty() {
+                    c.move_bucket(&name, &borrowed(&place))?;
+                }
+                Ok(())
+            })?;
+            Ok(Reply::status(format!("added bucket {name} type {kind} to crush map")))
+        }
+        "osd crush move" => {
+            let name = command.need("name")?;
+            let place = parse_location(&command.list("args"))?;
+            edit(draft, |c| {
+                let id = c.find_item(&name)?;
+                if id >= 0 {
+                    let weight = c.item_weight(id).unwrap_or(0);
+                    return c.create_or_move_item(id, weight, &name, &borrowed(&place)).map(|_| ());
+                }
+                c.move_bucket(&name, &borrowed(&place))
+            })?;
+            Ok(Reply::status(format!("moved item '{name}' in crush map")))
+        }
+        "osd crush rm" | "osd crush remove" => {
+            let name = command.need("name")?;
+            let Some(id) = map.crush.item_id(&name) else {
+                let text = format!("device '{name}' does not appear in the crush map");
+                return Ok(Reply::status(text));
+            };
+            edit(draft, |c| c.remove_item(id, false))?;
+            Ok(Reply::status(format!("removed item id {id} name '{name}' from crush map")))
+        }
+        "osd crush reweight" => {
+            let name = command.need("name")?;
+            let weight = command.need_float("weight")?;
+            let id = map.crush.item_id(&name).ok_or_else(|| {
+                Refusal::not_found(format!("device '{name}' does not appear in the crush map"))
+            })?;
+            edit(draft, |c| c.adjust_item_weight(id, fixed(weight), true))?;
+            let shown = float_g(weight, 6);
+            let text = format!("reweighted item id {id} name '{name}' to {shown} in crush map");
+            Ok(Reply::status(text))
+        }
+        _ => place_device(draft, command),
+    }
+}
+
+fn place_device(draft: &mut Draft, command: &Command) -> Answer {
+    let osd = need_osd(draft.map(), command, "id")?;
+    let weight = command.need_float("weight")?;
+    if weight < 0.0 {
+        return Err(Refusal::invalid("weight must not be negative"));
+    }
+    let place = parse_location(&command.list("args"))?;
+    let (name, w) = (format!("osd.{osd}"), fixed(weight));
+    let only_move = command.prefix == "osd crush create-or-move";
+    edit(draft, |c| {
+        if only_move {
+            c.create_or_move_item(osd.0, w, &name, &borrowed(&place)).map(|_| ())
+        } else {
+            c.update_item(osd.0, w, &name, &borrowed(&place)).map(|_| ())
+        }
+    })?;
+    let at: Vec<String> = place.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    let shown = float_g(weight, 6);
+    let text = if only_move {
+        format!(
+            "create-or-move updating item name '{name}' weight {shown} at location \
+                 {{{}}} to crush map",
+            at.join(",")
+        )
+    } else {
+        format!(
+            "set item id {osd} name '{name}' weight {shown} at location {{{}}}: no change \
+                 beyond that",
+            at.join(",")
+        )
+    };
+    Ok(Reply::status(text))
+}
+
+fn device_class(draft: &mut Draft, map: &OsdMap, command: &Command) -> Answer {
+    let osds = id_args(map, &command.list("ids"))?;
+    let set = command.prefix == "osd crush set-device-class";
+    let class = if set { command.need("class")? } else { String::new() };
+    for osd in &osds {
+        if !map.exists(*osd) {
+            return Err(Refusal::not_found(format!("osd.{osd} does not exist")));
+        }
+        let have = map.crush.item_class(osd.0).unwrap_or("");
+        if set && !have.is_empty() && have != class {
+            let text = format!(
+                "osd.{osd} has already bound to class '{have}', can not reset class to \
+                 '{class}'; remove the old class first"
+            );
+            return Err(Refusal::new(Errno::EBUSY, text));
+        }
+    }
+    edit(draft, |c| {
+        for osd in &osds {
+            if set {
+                // Real OSDs set their class before they are in the tree: name the device first.
+                if c.item_name(osd.0).is_none() {
+                    c.set_item_name(osd.0, &format!("osd.{osd}"))?;
+                }
+                c.set_device_class(osd.0, &class)?;
+            } else {
+                c.remove_device_class(osd.0)?;
+            }
+        }
+        Ok(())
+    })?;
+    let names: Vec<String> = osds.iter().map(|o| o.to_string()).collect();
+    let names = names.join(",");
+    Ok(Reply::status(if set {
+        format!("set osd(s) {names} to class '{class}'")
+    } else {
+        format!("done removing class of osd(s): {names}")
+    }))
+}

@@ -1,0 +1,7 @@
+//! The services: functions from the state and an event to a change, and to an answer.
+
+pub mod cluster_log;
+pub mod crush_edit;
+pub mod health;
+pub mod osd;
+pub mod stats;

@@ -1,0 +1,10 @@
+//! The OSD service: functions from the map and an event to an increment.
+//!
+//! None of them sends anything: what the sender hears depends on the log.
+
+pub mod boot;
+pub mod failure;
+pub mod full;
+pub mod pg_temp;
+pub mod pool;
+pub mod tick;
