@@ -21,7 +21,8 @@ pub struct RequestId(pub u64);
 /// What does not change during the life of an objecter.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The cluster, zero if it is not known; commands carry it.
+    /// The cluster, zero if it is not known: then it is learnt from the first map, and requests wait
+    /// for that, since monitors refuse those of another cluster.
     pub fsid: Uuid,
     /// Distinguishes restarts of a client that keeps its global id.
     pub incarnation: i32,
@@ -173,8 +174,8 @@ impl Objecter {
     /// Asks the monitor; [`Output::Answered`] will name the returned id.
     pub fn ask(&mut self, request: MonRequest, out: &mut Vec<Output>) -> RequestId {
         let id = self.fresh_id();
-        if self.mon_open {
-            out.push(Output::ToMon(request.packet(id, self.config.fsid)));
+        if let Some(fsid) = self.fsid().filter(|_| self.mon_open) {
+            out.push(Output::ToMon(request.packet(id, fsid)));
         }
         self.mon_requests.insert(id, request);
         id
@@ -188,8 +189,8 @@ impl Objecter {
                 self.mon_open = false;
                 self.subscribed_from = None;
             }
-            Input::FromMon(packet) => self.from_mon(packet, out),
-            Input::FromOsd(osd, packet) => self.from_osd(osd, packet, out),
+            Input::FromMon(packet) => self.heard_mon(packet, out),
+            Input::FromOsd(osd, packet) => self.heard_osd(osd, packet, out),
             Input::OsdLost(osd) => self.osd_lost(osd, out),
             Input::Tick => self.tick(now, out),
         }
@@ -204,8 +205,19 @@ impl Objecter {
     fn mon_opened(&mut self, out: &mut Vec<Output>) {
         self.mon_open = true;
         self.subscribe(out);
+        self.ask_again(out);
+    }
+
+    /// The cluster's id, as far as it is known.
+    fn fsid(&self) -> Option<Uuid> {
+        let told = Some(self.config.fsid).filter(|f| *f != Uuid::default());
+        told.or_else(|| self.maps.newest().map(|m| m.fsid))
+    }
+
+    fn ask_again(&self, out: &mut Vec<Output>) {
+        let Some(fsid) = self.fsid().filter(|_| self.mon_open) else { return };
         for (id, request) in &self.mon_requests {
-            out.push(Output::ToMon(request.packet(*id, self.config.fsid)));
+            out.push(Output::ToMon(request.packet(*id, fsid)));
         }
     }
 
@@ -218,7 +230,7 @@ impl Objecter {
         }
     }
 
-    fn from_mon(&mut self, packet: Packet, out: &mut Vec<Output>) {
+    fn heard_mon(&mut self, packet: Packet, out: &mut Vec<Output>) {
         if let Message::OsdMap(message) = &packet.message {
             self.take_map(message, out);
             return;
@@ -259,7 +271,12 @@ impl Objecter {
     }
 
     fn take_map(&mut self, message: &seabed_messages::MOsdMap, out: &mut Vec<Output>) {
-        match self.maps.take(message) {
+        let knew = self.fsid().is_some();
+        let advance = self.maps.take(message);
+        if !knew {
+            self.ask_again(out);
+        }
+        match advance {
             Advance::Nothing => {}
             Advance::Newer => self.map_changed(out),
             Advance::Gap(_) => {
@@ -358,7 +375,7 @@ impl Objecter {
         out.push(Output::ToOsd(osd, Arc::clone(&session.addrs), packet));
     }
 
-    fn from_osd(&mut self, osd: OsdId, packet: Packet, out: &mut Vec<Output>) {
+    fn heard_osd(&mut self, osd: OsdId, packet: Packet, out: &mut Vec<Output>) {
         match &packet.message {
             Message::OsdOpReply(reply) => self.reply(osd, RequestId(packet.tid), reply, out),
             Message::OsdMap(message) => self.take_map(message, out),

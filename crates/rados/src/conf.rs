@@ -93,6 +93,16 @@ impl Conf {
         self.lookup(entity, option, EXPANSION_DEPTH_MAX)
     }
 
+    /// All options that hold for `entity`, by their normal names.
+    pub fn options(&self, entity: &str) -> BTreeMap<String, String> {
+        let kind = entity.split('.').next().unwrap_or(entity);
+        let names = ["global", kind, entity]
+            .into_iter()
+            .filter_map(|s| self.sections.get(s))
+            .flat_map(|options| options.keys());
+        names.filter_map(|n| Some((n.clone(), self.get(entity, n)?))).collect()
+    }
+
     /// As [`Conf::get`], parsed as an integer.
     pub fn number(&self, entity: &str, option: &str) -> Result<Option<u64>, ConfError> {
         self.parsed(entity, option, "a whole number")
@@ -178,9 +188,7 @@ fn variable(after: &str) -> (&str, usize) {
     {
         return (&body[..end], end + 2);
     }
-    let end = after
-        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-        .unwrap_or(after.len());
+    let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
     (&after[..end], end)
 }
 

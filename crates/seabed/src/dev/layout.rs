@@ -180,8 +180,7 @@ impl Layout {
         let file = dir.join(FLAGS_FILE);
         let text = fs::read_to_string(&file)
             .with_context(|| format!("no dev cluster in {}", dir.display()))?;
-        let settings =
-            serde_json::from_str(&text).with_context(|| file.display().to_string())?;
+        let settings = serde_json::from_str(&text).with_context(|| file.display().to_string())?;
         Ok(Self { dir: dir.to_owned(), settings })
     }
 

@@ -68,8 +68,7 @@ async fn ensure_pool(cluster: &Cluster, layout: &Layout) -> Result<()> {
         "prefix": "osd pool create", "pool": s.pool, "pg_num": s.pg_num, "pgp_num": s.pg_num,
     });
     order(cluster, create).await?;
-    let enable =
-        json!({"prefix": "osd pool application enable", "pool": s.pool, "app": "rbd"});
+    let enable = json!({"prefix": "osd pool application enable", "pool": s.pool, "app": "rbd"});
     order(cluster, enable).await
 }
 
@@ -107,10 +106,8 @@ fn osd_unsettled(layout: &Layout, map: &OsdMap, id: u16) -> Option<String> {
         return Some(format!("osd.{id} is not up in epoch {}", map.epoch));
     }
     let pid = process::running(layout, Daemon::Osd(id))?;
-    let nonces: Vec<u32> = map
-        .addrs(osd)
-        .map(|a| a.client.0.iter().map(|a| a.nonce).collect())
-        .unwrap_or_default();
+    let nonces: Vec<u32> =
+        map.addrs(osd).map(|a| a.client.0.iter().map(|a| a.nonce).collect()).unwrap_or_default();
     let now = u32::try_from(pid).is_ok_and(|pid| nonces.contains(&pid));
     (!now).then(|| format!("osd.{id} (pid {pid}) has not booted in epoch {}", map.epoch))
 }

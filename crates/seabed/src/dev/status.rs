@@ -19,7 +19,12 @@ pub(crate) async fn run(layout: &Layout) -> Result<()> {
         dead += usize::from(pid.is_none());
         let pid = pid.map_or_else(|| "dead".to_owned(), |p| p.to_string());
         let log = layout.log_path(daemon);
-        println!("{:<8} {pid:>7} {:>6}  {}", daemon.to_string(), layout.port(daemon), log.display());
+        println!(
+            "{:<8} {pid:>7} {:>6}  {}",
+            daemon.to_string(),
+            layout.port(daemon),
+            log.display()
+        );
     }
     let counts = tokio::time::timeout(PATIENCE, pg_states(layout))
         .await

@@ -46,7 +46,8 @@ fn prepare(layout: &Layout) -> Result<()> {
     let settings = &layout.settings;
     let whole = |daemon| layout.data_path(daemon).join("ready").exists();
     if !whole(Daemon::Mon) {
-        process::prepare(layout, Daemon::Mon, &[])?;
+        let osds = settings.osds.to_string();
+        process::prepare(layout, Daemon::Mon, &["--osds".to_owned(), osds])?;
     }
     for id in 0..settings.osds {
         if !whole(Daemon::Osd(id)) {

@@ -1,0 +1,113 @@
+//! What every daemon does: detach, log, write its pid, mark its folder ready, stop when told.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use seabed_rados::Conf;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Logs go to standard error; `SEABED_LOG` chooses what (`info` unless told).
+pub(crate) fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SEABED_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let logger = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false);
+    // A second call (tests) keeps the first logger.
+    let _ = logger.try_init();
+}
+
+/// Leaves the caller's session, so that its terminal and its end do not reach the daemon.
+pub(crate) fn detach() -> Result<()> {
+    rustix::process::setsid().context("setsid")?;
+    Ok(())
+}
+
+/// A daemon whose task panics is broken: it must stop, whole, not limp on.
+pub(crate) fn stop_on_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        print(info);
+        std::process::abort();
+    }));
+}
+
+/// The pid file of `entity`, if the configuration names one; removed when the daemon ends well.
+pub(crate) struct PidFile(Option<PathBuf>);
+
+impl PidFile {
+    pub(crate) fn write(conf: &Conf, entity: &str) -> Result<Self> {
+        let path = conf.get(entity, "pid_file").filter(|p| !p.is_empty()).map(PathBuf::from);
+        if let Some(path) = &path {
+            write_whole(path, &format!("{}\n", std::process::id()))?;
+        }
+        Ok(PidFile(path))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0
+            && let Err(error) = std::fs::remove_file(path)
+        {
+            tracing::warn!(path = %path.display(), %error, "cannot remove the pid file");
+        }
+    }
+}
+
+/// Writes beside, syncs and renames, and syncs the folder: readers and crashes see all or nothing.
+pub(crate) fn write_whole(path: &Path, text: &str) -> Result<()> {
+    let name = path.file_name().context("a path without file name")?.to_string_lossy();
+    let partial = path.with_file_name(format!("{name}.partial"));
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::File::create(&partial)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&partial, path)?;
+        match path.parent() {
+            Some(folder) => std::fs::File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    };
+    write().with_context(|| path.display().to_string())
+}
+
+/// The data folder of `entity`.
+pub(crate) fn data_folder(conf: &Conf, entity: &str) -> Result<PathBuf> {
+    let kind = entity.split('.').next().unwrap_or(entity);
+    let option = format!("{kind}_data");
+    let folder = conf.get(entity, &option).with_context(|| format!("{option} is not set"))?;
+    Ok(folder.into())
+}
+
+/// A folder counts as prepared once this file is in it: mkfs writes it last.
+pub(crate) fn ready_file(folder: &Path) -> PathBuf {
+    folder.join("ready")
+}
+
+/// Returns when the process is told to stop.
+pub(crate) async fn told_to_stop() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// The host's name.
+pub(crate) fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The version text in Ceph's form; clients parse the number that follows `ceph version`.
+pub(crate) fn version_text() -> String {
+    format!(
+        "ceph version 16.2.15-seabed-{} (0000000000000000000000000000000000000000) pacific (stable)",
+        env!("CARGO_PKG_VERSION")
+    )
+}

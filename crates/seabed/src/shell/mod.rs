@@ -1,0 +1,16 @@
+//! The shells: where rules meet sockets, disks and clocks. One thread each, one loop each.
+
+mod clock;
+mod daemon;
+pub(crate) mod mon;
+pub(crate) mod osd;
+mod osd_links;
+pub(crate) mod osd_store;
+
+use anyhow::Result;
+
+/// Runs a future to its end on a runtime of this thread.
+pub(crate) fn run(work: impl Future<Output = Result<()>>) -> Result<()> {
+    daemon::start_logging();
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
