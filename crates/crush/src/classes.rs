@@ -237,8 +237,12 @@ impl CrushMap {
                 let set: Vec<u32> = items.iter().zip(at).map(weight).collect();
                 sets.push(set);
             }
-            let sum = |set: &Vec<u32>| set.iter().fold(0u32, |a, w| a.wrapping_add(*w));
-            sums.insert(id, sets.iter().map(sum).collect());
+            // As the reference sums up: only the last position's sum is passed on to the parent.
+            let last =
+                sets.last().map_or(0, |set| set.iter().fold(0u32, |a, w| a.wrapping_add(*w)));
+            let mut sum = vec![0; sets.len()];
+            sum.iter_mut().last().into_iter().for_each(|s| *s = last);
+            sums.insert(id, sum);
             args.insert(to, ChooseArg { weight_sets: sets, ids: Vec::new() });
         }
     }

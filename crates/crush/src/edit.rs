@@ -90,8 +90,6 @@ impl CrushMap {
         }
         let id = self.add_bucket(None, Bucket::empty(self.new_bucket_alg(), kind))?;
         self.set_item_name(id, name)?;
-        // A new root has a shadow for each class, empty or not.
-        self.rebuild_shadow_trees()?;
         Ok(id)
     }
 

@@ -11,6 +11,9 @@ mod bucket;
 mod build;
 mod choose;
 mod classes;
+pub mod cli;
+mod cli_edit;
+mod dump;
 mod edit;
 mod error;
 pub mod hash;
@@ -20,6 +23,7 @@ mod mapper;
 mod names;
 mod rule;
 mod rule_edit;
+mod tester;
 mod text;
 mod tree;
 mod weight_set;
@@ -36,6 +40,7 @@ pub use mapper::Workspace;
 pub use names::is_valid_name;
 pub use rule::{RULE_ERASURE, RULE_REPLICATED, Rule, Step};
 pub use rule_edit::Mode;
+pub use tester::Test;
 pub use tree::TreeNode;
 
 /// A weight as people write it, in 16.16 fixed point (as Ceph: by way of a 32-bit float).

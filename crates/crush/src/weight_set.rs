@@ -119,14 +119,17 @@ impl CrushMap {
     }
 
     /// Sets the weights of an item, one a position, in one weight-set, and the sums above it.
+    /// As the reference does, buckets without weights in the set get their own.
     fn set_weight_set(&mut self, key: i64, item: i32, weights: &[u32], depth: u32) {
+        self.complete_weight_set(key);
         let places: Vec<(i32, usize)> =
             self.iter_buckets().filter_map(|b| Some((b.id, b.position(item)?))).collect();
         for (bucket, at) in places {
             let Some(args) = self.choose_args.get_mut(key) else { return };
-            let Some(arg) = arg_of(args, bucket).filter(|a| !a.weight_sets.is_empty()) else {
+            let Some(arg) = arg_of(args, bucket) else { continue };
+            if arg.weight_sets.len() != weights.len() {
                 continue;
-            };
+            }
             for (set, w) in arg.weight_sets.iter_mut().zip(weights) {
                 if let Some(slot) = set.get_mut(at) {
                     *slot = *w;
@@ -136,6 +139,22 @@ impl CrushMap {
             let sums: Vec<u32> = arg.weight_sets.iter().map(sum).collect();
             if depth > 0 {
                 self.set_weight_set(key, bucket, &sums, depth - 1);
+            }
+        }
+    }
+
+    /// Gives every bucket that lacks weights in a weight-set its own ones for all positions.
+    fn complete_weight_set(&mut self, key: i64) {
+        let own: Vec<(u32, Vec<u32>)> = self
+            .iter_buckets()
+            .filter_map(|b| Some((u32::try_from(slot(b.id)?).ok()?, b.item_weights().collect())))
+            .collect();
+        let Some(args) = self.choose_args.get_mut(key) else { return };
+        let positions = args.values().map(|a| a.weight_sets.len()).find(|n| *n > 0).unwrap_or(1);
+        for (index, weights) in own {
+            let arg = args.entry(index).or_default();
+            if arg.weight_sets.is_empty() {
+                arg.weight_sets = vec![weights; positions];
             }
         }
     }

@@ -10,7 +10,7 @@ use seabed_crush::{BucketData, CrushMap};
 use seabed_denc::Bytes;
 use serde_json::Value;
 
-pub fn cases() -> Vec<Value> {
+pub(crate) fn cases() -> Vec<Value> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/crush.jsonl.gz");
     let mut text = String::new();
     let file = std::fs::File::open(path).expect("vectors are in the repository");
@@ -18,17 +18,17 @@ pub fn cases() -> Vec<Value> {
     text.lines().map(|l| serde_json::from_str(l).expect("json")).collect()
 }
 
-pub fn map_bytes(case: &Value) -> Bytes {
+pub(crate) fn map_bytes(case: &Value) -> Bytes {
     let text = case["map"].as_str().expect("map");
     base64::engine::general_purpose::STANDARD.decode(text).expect("base64").into()
 }
 
-pub fn int(v: &Value) -> i64 {
+pub(crate) fn int(v: &Value) -> i64 {
     v.as_i64().expect("integer")
 }
 
 /// Runs the reference's tool: its standard output, or what it said of its failure.
-pub fn crushtool(args: &[&str]) -> Result<String, String> {
+pub(crate) fn crushtool(args: &[&str]) -> Result<String, String> {
     let output = Command::new("crushtool").args(args).output().unwrap_or_else(|e| {
         panic!(
             "this test compares with crushtool, which cannot be run ({e}); `cargo xtask` \
@@ -45,7 +45,7 @@ pub fn crushtool(args: &[&str]) -> Result<String, String> {
 
 /// A map's bytes with the inner and spare nodes of tree buckets blanked: where the reference adds items to
 /// a tree one by one, as in shadow trees, it leaves some of them as they were in memory.
-pub fn without_tree_nodes(bytes: Bytes) -> Bytes {
+pub(crate) fn without_tree_nodes(bytes: Bytes) -> Bytes {
     let mut map = CrushMap::decode(bytes).expect("decodes");
     for bucket in map.buckets.iter_mut().flatten() {
         if let BucketData::Tree { nodes } = &mut bucket.data {
@@ -56,7 +56,7 @@ pub fn without_tree_nodes(bytes: Bytes) -> Bytes {
     map.encode()
 }
 
-pub fn first_difference(ours: &str, theirs: &str) -> String {
+pub(crate) fn first_difference(ours: &str, theirs: &str) -> String {
     for (n, (a, b)) in ours.lines().zip(theirs.lines()).enumerate() {
         if a != b {
             return format!("line {}: ours {a:?}, theirs {b:?}", n + 1);
@@ -66,7 +66,7 @@ pub fn first_difference(ours: &str, theirs: &str) -> String {
 }
 
 /// The first thing that differs between two maps.
-pub fn map_difference(ours: Bytes, theirs: Bytes) -> String {
+pub(crate) fn map_difference(ours: Bytes, theirs: Bytes) -> String {
     let (a, b) = (CrushMap::decode(ours).expect("ours"), CrushMap::decode(theirs).expect("theirs"));
     for (a, b) in a.buckets.iter().zip(&b.buckets) {
         if a != b {
