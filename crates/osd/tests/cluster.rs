@@ -33,7 +33,7 @@ fn finish(world: &mut World) {
 
 #[test]
 fn a_new_pool_becomes_clean() {
-    let mut world = ready(1, 3, 3, 2, 8);
+    let world = ready(1, 3, 3, 2, 8);
     world.compare_copies();
 }
 
@@ -47,32 +47,119 @@ fn writes_are_read_back_from_every_copy() {
     finish(&mut world);
 }
 
-fn kills(seed: u64) {
-    let mut world = ready(seed, 3, 3, 2, 4);
-    world.client.count = 8;
-    world.client.depth = 3;
-    for _ in 0..10 {
-        let n = world.random.below(3);
-        if world.nodes[n].osd.is_some() {
-            world.kill(n);
-            let noticed = world.random.below(2000);
-            world.run(noticed);
-            world.mon.mark_down(n);
-        } else {
-            world.start(n);
+/// What varies from seed to seed.
+fn kills(seed: u64, plant: impl Fn(&mut World)) -> World {
+    let mut draw = world::Random::new(seed + 77);
+    let osds = 3 + draw.below(3);
+    let size = 2 + draw.below(2) as u32;
+    let min_size = 1 + draw.below(size as usize) as u32;
+    let mut world = World::new(seed, osds, size, min_size, 4);
+    world.config.pg.push_chunk = 24;
+    world.config.pg.push_omap = 2;
+    if draw.one_in(2) {
+        // So short that copies that were away must be filled.
+        (world.config.pg.log_max, world.config.pg.log_min) = (6, 4);
+        world.config.pg.backfill_scan = 3;
+    }
+    if draw.one_in(2) {
+        world.config.pg.lease = std::time::Duration::from_secs(2);
+    }
+    plant(&mut world);
+    for n in 0..osds {
+        world.start(n);
+    }
+    world.settle(60_000);
+    world.client.quiet = false;
+    world.client.count = 5 + draw.below(10);
+    world.client.depth = 1 + draw.below(4) as u32;
+    for _ in 0..16 {
+        let n = world.random.below(osds);
+        match world.random.below(6) {
+            0 => {
+                let weight = if world.random.one_in(2) { 0 } else { 0x10000 };
+                world.mon.set_weight(n, weight);
+            }
+            1 if world.nodes[n].osd.is_some() => {
+                // It lives on and believes itself primary, while the others go on without it.
+                world.cut.insert(n);
+                let noticed = world.random.below(2000);
+                world.run(noticed);
+                world.mon.mark_down(n);
+                let steps = world.random.below(6000);
+                world.run(steps);
+                world.cut.remove(&n);
+            }
+            _ if world.nodes[n].osd.is_some() => {
+                world.kill(n);
+                let noticed = world.random.below(2000);
+                world.run(noticed);
+                world.mon.mark_down(n);
+            }
+            _ => world.start(n),
         }
         let steps = world.random.below(4000);
         world.run(steps);
     }
+    for n in 0..osds {
+        world.mon.set_weight(n, 0x10000);
+    }
     finish(&mut world);
+    world
+}
+
+fn seeds(default: u64) -> std::ops::Range<u64> {
+    let var = |name| std::env::var(name).ok().and_then(|s| s.parse().ok());
+    let first: u64 = var("SEED").unwrap_or(100);
+    first..first + var("SEEDS").unwrap_or(default)
 }
 
 #[test]
 fn killed_and_restarted_in_any_order() {
-    let first: u64 = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(100);
-    let count: u64 = std::env::var("SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(10);
-    for seed in first..first + count {
+    let mut seen = std::collections::BTreeMap::new();
+    let (mut acks, mut reads) = (0, 0);
+    for seed in seeds(12) {
         eprintln!("seed {seed}");
-        kills(seed);
+        let world = kills(seed, |_| {});
+        for (what, n) in world.seen {
+            *seen.entry(what).or_insert(0) += n;
+        }
+        acks += world.client.acks;
+        reads += world.client.reads;
+    }
+    eprintln!("{acks} acknowledged, {reads} read, {seen:#?}");
+}
+
+#[cfg(feature = "planted-bugs")]
+mod planted {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use seabed_pg::PlantedBug;
+
+    use super::{kills, seeds};
+
+    /// The checkers are worth something only if they find these.
+    fn is_found(bug: PlantedBug) {
+        for seed in seeds(40) {
+            let plant = |world: &mut super::World| world.config.pg.planted = Some(bug);
+            if catch_unwind(AssertUnwindSafe(|| kills(seed, plant))).is_err() {
+                return;
+            }
+        }
+        panic!("{bug:?} was not found");
+    }
+
+    #[test]
+    fn an_early_acknowledgement_is_found() {
+        is_found(PlantedBug::AckBeforeCommit);
+    }
+
+    #[test]
+    fn an_incomplete_copy_taken_for_whole_is_found() {
+        is_found(PlantedBug::IncompleteIsWhole);
+    }
+
+    #[test]
+    fn a_skipped_log_entry_is_found() {
+        is_found(PlantedBug::SkippedLogEntry);
     }
 }

@@ -1,10 +1,13 @@
-//! A client that appends numbers to objects and believes nothing: every object must hold exactly
-//! the numbers one to n, each once, and n is never less than what was acknowledged.
+//! A client that believes nothing.
+//!
+//! It appends numbers to some objects: each must hold exactly the numbers one to n, each once. It
+//! overwrites others, registers, with numbers, and every fifth time removes them. What is read is
+//! never older than what was acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use seabed_cluster::{HObject, ObjectLocator, OsdId, OsdMap, PoolId, SnapId, SpgId, Time};
-use seabed_denc::Bytes;
+use seabed_denc::{Bytes, Encode};
 use seabed_messages::op::request_flag;
 use seabed_messages::{MOsdOp, Message, OpCode, OsdOp, Packet};
 
@@ -84,6 +87,29 @@ impl Client {
         self.request(object, vec![OsdOp::extent(OpCode::Read, 0, 0, Bytes::new())], None, now);
     }
 
+    /// The next change of a register: its number as data, attribute and omap, or its removal.
+    pub fn overwrite(&mut self, object: &str, now: Time) {
+        let known = self.objects.entry(object.into()).or_default();
+        known.sent += 1;
+        let number = known.sent;
+        if number % 5 == 0 {
+            let op = OsdOp::plain(OpCode::Delete, Bytes::new());
+            return self.request(object, vec![op], Some(number), now);
+        }
+        let data = Bytes::from(number.to_le_bytes().repeat(1 + number as usize % 40));
+        let text = number.to_string();
+        let mut omap = BTreeMap::new();
+        for n in 0..number % 7 {
+            omap.insert(Bytes::from(format!("key{n}")), Bytes::from(text.clone()));
+        }
+        let ops = vec![
+            OsdOp::extent(OpCode::WriteFull, 0, data.len() as u64, data),
+            OsdOp::xattr(OpCode::SetXattr, b"number", text.as_bytes()),
+            OsdOp::plain(OpCode::OmapSetVals, omap.to_bytes(0)),
+        ];
+        self.request(object, ops, Some(number), now);
+    }
+
     pub fn append(&mut self, object: &str, now: Time) {
         let known = self.objects.entry(object.into()).or_default();
         known.sent += 1;
@@ -108,6 +134,17 @@ impl Client {
                 self.read(&object, now);
             } else if waiting < self.depth.max(1) as usize {
                 self.append(&object, now);
+            }
+            let register = format!("register{}", random.below(self.count));
+            let waiting = self
+                .pending
+                .values()
+                .filter(|p| p.object == register && p.number.is_some())
+                .count();
+            if random.one_in(3) {
+                self.read(&register, now);
+            } else if waiting < self.depth.max(1) as usize {
+                self.overwrite(&register, now);
             }
         }
         let mut out = Vec::new();
@@ -154,6 +191,11 @@ impl Client {
                 self.acks += 1;
             }
             None => {
+                if p.object.starts_with("register") {
+                    self.reads += 1;
+                    let data = m.ops.first().map(|o| o.0.indata.clone()).unwrap_or_default();
+                    return check_register(&p, m.result, &data, known);
+                }
                 if m.result == -2 && p.floor == 0 {
                     return Ok(());
                 }
@@ -179,5 +221,28 @@ impl Client {
             }
         }
         Ok(())
+    }
+}
+
+fn check_register(p: &Pending, result: i32, data: &Bytes, known: &mut Known) -> Result<(), String> {
+    let number = data.first_chunk::<4>().map(|c| u32::from_le_bytes(*c));
+    let seen = (p.floor..=known.sent).find(|n| match number {
+        None => result == -2 && n % 5 == 0,
+        Some(read) => read == *n && data.len() == 4 * (1 + read as usize % 40),
+    });
+    match seen {
+        Some(n) => {
+            if number.is_some() {
+                known.acked = known.acked.max(n);
+            }
+            Ok(())
+        }
+        None => Err(format!(
+            "{} reads {result} {number:?} ({} bytes), acknowledged {} of {}",
+            p.object,
+            data.len(),
+            p.floor,
+            known.sent
+        )),
     }
 }

@@ -5,12 +5,12 @@
 mod client;
 mod mon;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use seabed_cluster::{
-    AddrKind, EntityAddr, EntityAddrVec, EntityName, Now, OsdAddrs, OsdId, Time, UTime, Uuid,
-    feature, pg_state,
+    AddrKind, EntityAddr, EntityAddrVec, EntityName, Now, OsdAddrs, OsdId, OsdMap, Time, UTime,
+    Uuid, feature, pg_state,
 };
 use seabed_messages::Packet;
 use seabed_osd::{Input, Level, Osd, OsdConfig, Outbox, Peer, SessionId, mkfs};
@@ -68,6 +68,12 @@ pub struct World {
     pub config: OsdConfig,
     pub trace: Vec<String>,
     pub verbose: bool,
+    /// Machines that only clients reach: to and from others nothing is delivered.
+    pub cut: BTreeSet<usize>,
+    /// The map that the client has; it lags.
+    pub client_map: OsdMap,
+    /// How often each kind of message was delivered, and what the OSDs logged.
+    pub seen: BTreeMap<String, u64>,
 }
 
 pub fn addrs(osd: usize, nonce: u32) -> OsdAddrs {
@@ -91,15 +97,19 @@ impl World {
     pub fn new(seed: u64, osds: usize, size: u32, min_size: u32, pg_num: u32) -> World {
         let mut config = OsdConfig::new(FSID, OsdId(0), OsdAddrs::default());
         config.pg.recovery_active = 3;
+        let mon = Mon::new(osds, size, min_size, pg_num);
         let mut world = World {
             random: Random::new(seed),
             now: Time(1_000_000_000),
             nodes: Vec::new(),
-            mon: Mon::new(osds, size, min_size, pg_num),
+            cut: BTreeSet::new(),
+            client_map: mon.map.clone(),
+            mon,
             client: Client::default(),
             lines: BTreeMap::new(),
             config,
             trace: Vec::new(),
+            seen: BTreeMap::new(),
             verbose: std::env::var("WORLD_TRACE").is_ok(),
         };
         for n in 0..osds {
@@ -190,6 +200,9 @@ impl World {
 
     fn take(&mut self, n: usize, out: Outbox) {
         for (level, line) in out.lines {
+            if line.contains("undid") {
+                *self.seen.entry("undid".into()).or_default() += 1;
+            }
             if level >= Level::Debug {
                 self.say(format!("osd.{n} {level:?} {line}"));
             }
@@ -212,10 +225,19 @@ impl World {
         }
     }
 
+    fn is_cut(&self, from: End, to: End) -> bool {
+        let cut = |end| matches!(end, End::Osd(n) if self.cut.contains(&n));
+        from != End::Client && to != End::Client && (cut(from) || cut(to))
+    }
+
     /// Delivers the next message of a random line.
     fn deliver(&mut self) -> bool {
-        let busy: Vec<(End, End)> =
-            self.lines.iter().filter(|(_, q)| !q.is_empty()).map(|(k, _)| *k).collect();
+        let busy: Vec<(End, End)> = self
+            .lines
+            .iter()
+            .filter(|((from, to), q)| !q.is_empty() && !self.is_cut(*from, *to))
+            .map(|(k, _)| *k)
+            .collect();
         if busy.is_empty() {
             return false;
         }
@@ -223,6 +245,7 @@ impl World {
         let Some(packet) = self.lines.get_mut(&line).and_then(VecDeque::pop_front) else {
             return false;
         };
+        *self.seen.entry(packet.message.name().to_string()).or_default() += 1;
         // Everything crosses the wire.
         let packet = Packet::decode(packet.encode(feature::PACIFIC_ALL)).expect("own message");
         match line {
@@ -253,7 +276,10 @@ impl World {
 
     /// The client speaks to whom its map names.
     fn drive_client(&mut self) {
-        let map = self.mon.map.clone();
+        if self.client.quiet || self.random.one_in(8) {
+            self.client_map = self.mon.map.clone();
+        }
+        let map = self.client_map.clone();
         for (n, packet, fresh) in self.client.drive(&map, &mut self.random, self.now) {
             if self.nodes[n].osd.is_none() {
                 continue;

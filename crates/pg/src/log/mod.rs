@@ -315,14 +315,18 @@ impl Log {
         self.wire(tail, self.entries.range(at..).cloned().collect())
     }
 
-    /// The wire form of at most the last `max` entries.
+    /// The wire form of at most the last `max` entries. Of older ones the requests go along as dups:
+    /// who gets this log has nothing else to recognise them by.
     pub fn last(&self, max: usize) -> PgLog {
         let skip = self.entries.len().saturating_sub(max);
         let tail = match skip.checked_sub(1).and_then(|i| self.entries.get(i)) {
             Some(entry) => entry.version,
             None => self.tail,
         };
-        self.wire(tail, self.entries.range(skip..).cloned().collect())
+        let mut log = self.wire(tail, self.entries.range(skip..).cloned().collect());
+        let older = self.entries.range(..skip).filter(|e| e.reqid != ReqId::default());
+        log.dups.extend(older.map(PgLogDup::from));
+        log
     }
 
     fn wire(&self, tail: EVersion, log: Vec<PgLogEntry>) -> PgLog {

@@ -240,7 +240,8 @@ impl Pg {
         }
         match m.op {
             BackfillOp::FinishAck => return self.backfill_finished(env, from),
-            _ if !self.follows(from) || !self.info.is_incomplete() => return Ok(()),
+            _ if !self.follows(from) => return Ok(()),
+            BackfillOp::Progress if !self.info.is_incomplete() => return Ok(()),
             BackfillOp::Progress => {}
             BackfillOp::Finish => {}
         }
