@@ -16,6 +16,7 @@ mod errno;
 pub mod features;
 mod ids;
 mod monmap;
+mod monmap_dump;
 mod object;
 mod object_info;
 mod osd_stat;

@@ -256,7 +256,7 @@ mod tests {
                     assert!(parent.is_merge_target(new, old));
                 }
             }
-            for hash in (0..u32::MAX).step_by(0x1234_567) {
+            for hash in (0..u32::MAX).step_by(0x0123_4567) {
                 let before = PgId::new(pool, stable_mod(hash, old));
                 let after = PgId::new(pool, stable_mod(hash, new));
                 assert!(after == before || before.children(old, new).contains(&after));

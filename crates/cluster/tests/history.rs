@@ -4,7 +4,9 @@
 mod common;
 
 use common::{binary, data, lines};
-use seabed_cluster::{Epoch, Incremental, MapError, OsdMap, UTime};
+use seabed_cluster::osdmap::pool_flag;
+use seabed_cluster::{Epoch, Incremental, MapError, MonMap, OsdMap, Pool, PoolId, UTime};
+use seabed_denc::Decode;
 use serde_json::Value;
 
 fn history() -> impl Iterator<Item = Value> {
@@ -56,10 +58,45 @@ fn dumps_equal_the_monitors() {
     for line in history().filter(|l| l["plain"].is_string()) {
         let map = OsdMap::decode(binary(&line["full"])).unwrap();
         // The `ceph` command leaves empty lines out.
-        let ours: Vec<_> = map.print().lines().filter(|l| !l.is_empty()).map(str::to_owned).collect();
+        let ours: Vec<_> =
+            map.print().lines().filter(|l| !l.is_empty()).map(str::to_owned).collect();
         assert_eq!(ours, line["plain"].as_str().unwrap().lines().collect::<Vec<_>>());
         assert_eq!(common::plain_numbers(&map.dump()), common::plain_numbers(&line["json"]));
         n += 1;
     }
     assert_eq!(n, 2);
+}
+
+#[test]
+fn a_new_cluster_starts_as_the_monitors() {
+    let first = OsdMap::decode(binary(&history().next().unwrap()["full"])).unwrap();
+    let ours = OsdMap::new_initial(first.fsid, first.created, first.crush.clone());
+    assert_eq!(ours, first);
+}
+
+/// `ceph osd pool create rbd 8 8`, with the autoscaler off by configuration.
+#[test]
+fn a_new_pool_starts_as_the_monitors() {
+    let line = history().find(|l| {
+        let inc = Incremental::decode(binary(&l["inc"])).unwrap();
+        inc.new_pool_names.values().any(|n| n == "rbd")
+    });
+    let inc = Incremental::decode(binary(&line.unwrap()["inc"])).unwrap();
+    let theirs = &inc.new_pools[&PoolId(1)];
+    let mut ours = Pool::new_replicated(3, 2, 0, 8, theirs.last_change, theirs.create_time);
+    ours.pg_autoscale_mode = 0;
+    ours.flags |= pool_flag::CREATING;
+    assert_eq!(&ours, theirs);
+}
+
+#[test]
+fn the_monitor_map_is_the_monitors() {
+    let path = data("history.jsonl.gz");
+    let line = lines(&path).last().unwrap();
+    let map = MonMap::from_bytes(binary(&line["monmap"])).unwrap();
+    let print = line["plain"].as_str().unwrap().trim_end();
+    assert_eq!(map.print().trim_end(), print);
+    let mut dump = map.dump();
+    dump["quorum"] = serde_json::json!([0]);
+    assert_eq!(dump, line["json"]);
 }

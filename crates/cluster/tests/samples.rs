@@ -11,7 +11,7 @@ use seabed_cluster::{
     MonMap, ObjectLocator, OsdInfo, OsdMap, OsdXInfo, PgId, Pool, PoolSnapInfo, ReqId, SnapId,
     UTime, Uuid, feature,
 };
-use seabed_denc::{Decode, DecodeError, Encode};
+use seabed_denc::{Decode, DecodeError, Encode, Reader};
 
 fn round<T: Decode + Encode>(bytes: &Bytes) -> Result<Bytes, DecodeError> {
     Ok(T::from_bytes(bytes.clone())?.to_bytes(feature::PACIFIC_ALL))
@@ -118,4 +118,29 @@ fn broken_samples_do_not_panic() {
             }
         }
     }
+}
+
+/// The maps inside `osd_map` messages that monitors and OSDs of several releases sent.
+#[test]
+fn maps_on_the_wire_are_identical() {
+    let mut n = 0;
+    for file in ["vectors/daemons/osd-mon.jsonl.gz", "vectors/daemons/osd-osd.jsonl.gz"] {
+        let Some(path) = shared(file) else { continue };
+        for line in lines(&path).filter(|l| l["name"] == "osd_map" && l["front"].is_string()) {
+            let mut r = Reader::new(binary(&line["front"]));
+            Uuid::decode(&mut r).unwrap();
+            for (epoch, inc) in BTreeMap::<u32, Bytes>::decode(&mut r).unwrap() {
+                let change = Incremental::decode(inc.clone()).unwrap();
+                let out = change.encode(change.encode_features);
+                assert!(out == inc, "{file}: change {epoch}");
+                n += 1;
+            }
+            for (epoch, full) in BTreeMap::<u32, Bytes>::decode(&mut r).unwrap() {
+                let map = OsdMap::decode(full.clone()).unwrap();
+                assert!(map.encode_full(feature::PACIFIC_ALL) == full, "{file}: map {epoch}");
+                n += 1;
+            }
+        }
+    }
+    println!("{n} maps and changes");
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use seabed_crush::CrushMap;
 use seabed_denc::Features;
 
-use super::{Incremental, MapError, OsdAddrs, OsdInfo, OsdMap, OsdXInfo, flag};
+use super::{CodecState, Incremental, MapError, OsdAddrs, OsdInfo, OsdMap, OsdXInfo, flag};
 use crate::{Epoch, OsdId, UTime, Uuid};
 
 /// The number of OSDs a map may have: far above any cluster, and small enough that a broken
@@ -66,9 +66,9 @@ impl OsdMap {
             finalize(&mut self.crush);
             self.crush_version = self.crush_version.saturating_add(1);
         }
-        // They described fields that have changed in ways unknown here.
-        self.codec.client_tail = Bytes::new();
-        self.codec.osd_tail = Bytes::new();
+        // It described fields that have changed in ways unknown here, and what is written next
+        // depends on the fields alone.
+        self.codec = CodecState::default();
         Ok(())
     }
 
@@ -360,5 +360,29 @@ impl OsdMap {
     /// Epoch 0: what the first change is applied to.
     pub fn empty(fsid: Uuid, created: UTime) -> OsdMap {
         OsdMap { fsid, created, modified: created, ..OsdMap::blank() }
+    }
+
+    /// Epoch 1 of a new cluster, as a 16.2 monitor makes it: no OSDs, no pools, usual ratios. The
+    /// CRUSH map has at least a root and a rule (`CrushMap::new_default`).
+    pub fn new_initial(fsid: Uuid, now: UTime, crush: CrushMap) -> OsdMap {
+        const LUMINOUS: u8 = 12;
+        const PACIFIC: u8 = 16;
+        let profile =
+            [("k", "2"), ("m", "2"), ("plugin", "jerasure"), ("technique", "reed_sol_van")];
+        let text = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+        let profile = profile.into_iter().map(text).collect();
+        OsdMap {
+            epoch: Epoch(1),
+            flags: flag::map::FRESH,
+            nearfull_ratio: 0.85,
+            full_ratio: 0.95,
+            backfillfull_ratio: 0.9,
+            require_min_compat_client: LUMINOUS,
+            require_osd_release: PACIFIC,
+            erasure_code_profiles: [("default".to_owned(), profile)].into_iter().collect(),
+            crush,
+            pool_max: crate::PoolId(0),
+            ..OsdMap::empty(fsid, now)
+        }
     }
 }

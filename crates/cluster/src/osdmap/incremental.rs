@@ -183,7 +183,7 @@ impl Default for Incremental {
             old_range_blocklist: Vec::new(),
             mutate_allow_crimson: 0,
             full_crc: 0,
-            codec: super::CodecState { client_version: 8, ..Default::default() },
+            codec: super::CodecState::default(),
         }
     }
 }

@@ -48,22 +48,12 @@ impl Incremental {
         out.freeze()
     }
 
-    fn client_version(&self, features: Features) -> u8 {
+    /// The forms that the fields need: of the part for clients, of the part for OSDs.
+    fn natural_versions(&self) -> (u8, u8) {
         let primaries =
             !self.new_pg_upmap_primary.is_empty() || !self.old_pg_upmap_primary.is_empty();
-        let newer = has(features, SERVER_REEF);
-        if newer && self.codec.client_version > CLIENT_FORM {
-            self.codec.client_version
-        } else if newer && primaries {
-            9
-        } else {
-            CLIENT_FORM
-        }
-    }
-
-    fn osd_version(&self) -> u8 {
         let ranges = !self.new_range_blocklist.is_empty() || !self.old_range_blocklist.is_empty();
-        let needed = if self.mutate_allow_crimson != UNSET {
+        let osd = if self.mutate_allow_crimson != UNSET {
             12
         } else if ranges {
             11
@@ -72,7 +62,19 @@ impl Incremental {
         } else {
             OSD_FORM
         };
-        needed.max(self.codec.osd_version)
+        (if primaries { CLIENT_NEWEST } else { CLIENT_FORM }, osd)
+    }
+
+    fn client_version(&self, features: Features) -> u8 {
+        if has(features, SERVER_REEF) {
+            self.natural_versions().0.max(self.codec.client_version)
+        } else {
+            CLIENT_FORM
+        }
+    }
+
+    fn osd_version(&self) -> u8 {
+        self.natural_versions().1.max(self.codec.osd_version)
     }
 
     fn encode_client(&self, out: &mut BytesMut, features: Features, version: u8) {
@@ -168,12 +170,7 @@ impl Incremental {
         if found != expected {
             return Err(DecodeError::Crc { what: WHAT, found, expected });
         }
-        inc.codec = CodecState {
-            client_version: client.version.max(CLIENT_FORM),
-            osd_version: osd.version.max(OSD_FORM),
-            client_tail: client.tail,
-            osd_tail: osd.tail,
-        };
+        inc.codec = CodecState::of(client, osd, inc.natural_versions());
         Ok(inc)
     }
 

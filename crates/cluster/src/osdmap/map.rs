@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use seabed_crush::CrushMap;
-use seabed_denc::DecodeError;
+use seabed_denc::{DecodeError, Envelope};
 use thiserror::Error;
 
 use super::{IntervalSet, OsdAddrs, OsdInfo, OsdXInfo, Pool, flag};
@@ -119,12 +119,13 @@ pub struct StretchMode {
     pub bucket: i32,
 }
 
-/// Versions and unknown ends of a decoded map, so that it encodes to the same bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Versions and unknown ends of a decoded map, so that it encodes to the same bytes. Versions are
+/// 0 where the fields alone tell which form is written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CodecState {
-    /// Version of the part for clients.
+    /// Version of the part for clients, or 0.
     pub client_version: u8,
-    /// Version of the part for OSDs.
+    /// Version of the part for OSDs, or 0.
     pub osd_version: u8,
     /// Fields of newer releases in the part for clients.
     pub client_tail: Bytes,
@@ -132,13 +133,19 @@ pub struct CodecState {
     pub osd_tail: Bytes,
 }
 
-impl Default for CodecState {
-    fn default() -> Self {
+impl CodecState {
+    /// What is to be remembered of the envelopes found, where `natural` are the versions that the
+    /// fields alone would have.
+    pub(super) fn of(client: Envelope, osd: Envelope, natural: (u8, u8)) -> Self {
+        let keep = |found: &Envelope, natural: u8| {
+            let plain = found.version <= natural && found.tail.is_empty();
+            if plain { 0 } else { found.version }
+        };
         CodecState {
-            client_version: 9,
-            osd_version: 9,
-            client_tail: Bytes::new(),
-            osd_tail: Bytes::new(),
+            client_version: keep(&client, natural.0),
+            osd_version: keep(&osd, natural.1),
+            client_tail: client.tail,
+            osd_tail: osd.tail,
         }
     }
 }

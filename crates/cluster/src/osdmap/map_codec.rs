@@ -94,19 +94,10 @@ impl OsdMap {
         full.last_chunk().map_or(0, |crc| u32::from_le_bytes(*crc))
     }
 
-    fn client_version(&self, features: Features) -> u8 {
-        let newer = has(features, SERVER_REEF);
-        if newer && self.codec.client_version > CLIENT_FORM {
-            self.codec.client_version
-        } else if newer && !self.pg_upmap_primaries.is_empty() {
-            10
-        } else {
-            CLIENT_FORM
-        }
-    }
-
-    fn osd_version(&self) -> u8 {
-        let needed = if self.allow_crimson {
+    /// The forms that the fields need: of the part for clients, of the part for OSDs.
+    fn natural_versions(&self) -> (u8, u8) {
+        let client = if self.pg_upmap_primaries.is_empty() { CLIENT_FORM } else { 10 };
+        let osd = if self.allow_crimson {
             12
         } else if !self.range_blocklist.is_empty() {
             11
@@ -115,7 +106,19 @@ impl OsdMap {
         } else {
             OSD_FORM
         };
-        needed.max(self.codec.osd_version)
+        (client, osd)
+    }
+
+    fn client_version(&self, features: Features) -> u8 {
+        if has(features, SERVER_REEF) {
+            self.natural_versions().0.max(self.codec.client_version)
+        } else {
+            CLIENT_FORM
+        }
+    }
+
+    fn osd_version(&self) -> u8 {
+        self.natural_versions().1.max(self.codec.osd_version)
     }
 
     fn encode_client(&self, out: &mut BytesMut, features: Features, version: u8) {
@@ -209,12 +212,7 @@ impl OsdMap {
         if found != expected {
             return Err(DecodeError::Crc { what: "OSDMap", found, expected });
         }
-        map.codec = CodecState {
-            client_version: client.version.max(CLIENT_FORM),
-            osd_version: osd.version.max(OSD_FORM),
-            client_tail: client.tail,
-            osd_tail: osd.tail,
-        };
+        map.codec = CodecState::of(client, osd, map.natural_versions());
         map.check_sizes()?;
         Ok(map)
     }

@@ -386,6 +386,8 @@ impl Pool {
             cache_target_dirty_ratio_micro: 400_000,
             cache_target_dirty_high_ratio_micro: 600_000,
             cache_target_full_ratio_micro: 800_000,
+            // "on", the default of 16.2's configuration.
+            pg_autoscale_mode: 2,
             ..Pool::default()
         }
     }

@@ -20,6 +20,8 @@ use crate::{EVersion, Epoch, PgId, PoolId, SnapId, Tail, UTime};
 const FORM: u8 = 29;
 const FORM_STRETCH: u8 = 30;
 const COMPAT: u8 = 5;
+/// 64 times what a monitor allows by default; whoever walks a pool's PGs comes to an end.
+const PG_NUM_MAX: u32 = 1 << 22;
 
 fn invalid(what: &'static str, value: u64) -> DecodeError {
     DecodeError::Invalid { what, value }
@@ -315,8 +317,10 @@ impl Decode for Pool {
             Ok(pool)
         };
         let (mut pool, envelope) = decode_versioned_min(r, "pg_pool_t", FORM_STRETCH, FORM, body)?;
-        if pool.pg_num == 0 || pool.pgp_num == 0 {
-            return Err(invalid("pg_num", 0));
+        for n in [pool.pg_num, pool.pgp_num] {
+            if n == 0 || n > PG_NUM_MAX {
+                return Err(invalid("pg_num", u64::from(n)));
+            }
         }
         pool.tail = Tail::of(envelope, FORM_STRETCH);
         Ok(pool)
