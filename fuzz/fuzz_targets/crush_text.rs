@@ -1,0 +1,4 @@
+//! Target `crush_text` of the registry, for cargo-fuzz.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| seabed_fuzz::run("crush_text", data));

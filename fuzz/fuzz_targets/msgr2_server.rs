@@ -1,0 +1,4 @@
+//! Target `msgr2_server` of the registry, for cargo-fuzz.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| seabed_fuzz::run("msgr2_server", data));
