@@ -111,7 +111,7 @@ fn change(rng: &mut Rng, map: &OsdMap) -> Incremental {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(common::cases(150))]
 
     #[test]
     fn maker_and_applier_agree(seed: u64) {
@@ -120,7 +120,8 @@ proptest! {
         let mut appliers = OsdMap::decode(common::maps::encoded(&makers)).unwrap();
         for _ in 0..8 {
             let mut inc = change(rng, &makers);
-            let (next, full): (OsdMap, Bytes) = makers.seal(&mut inc, feature::PACIFIC_ALL).unwrap();
+            let features = feature::PACIFIC_ALL;
+            let (next, full): (OsdMap, Bytes) = makers.seal(&mut inc, features).unwrap();
             let wire = inc.encode(feature::PACIFIC_ALL);
             let read = Incremental::decode(wire.clone()).unwrap();
             prop_assert!(read.encode(read.encode_features) == wire);

@@ -108,7 +108,7 @@ fn other_ways_to_ask() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(common::cases(60))]
 
     /// The tool also checks the checksum and every encoding in the map.
     #[test]

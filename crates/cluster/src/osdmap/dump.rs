@@ -14,7 +14,10 @@ use crate::{AddrKind, EntityAddr, EntityAddrVec, OsdId, PoolId, release_name};
 impl EntityAddrVec {
     /// `{"addrvec": [{type, addr, nonce}]}`.
     pub fn dump(&self) -> Value {
-        let one = |a: &EntityAddr| json!({"type": a.kind.as_str(), "addr": a.ip_text(), "nonce": a.nonce});
+        let one = |a: &EntityAddr| {
+            let kind = a.kind.as_str();
+            json!({"type": kind, "addr": a.ip_text(), "nonce": a.nonce})
+        };
         json!({"addrvec": self.0.iter().map(one).collect::<Vec<_>>()})
     }
 
@@ -168,7 +171,10 @@ impl OsdMap {
             && let Some(map) = out.as_object_mut()
         {
             // Not among the fields of 16.2.
-            let one = |(pg, osd): (&crate::PgId, &OsdId)| json!({"pgid": pg.to_string(), "primary_osd": osd.0});
+            let one = |(pg, osd): (&crate::PgId, &OsdId)| {
+                let pg = pg.to_string();
+                json!({"pgid": pg, "primary_osd": osd.0})
+            };
             let list = self.pg_upmap_primaries.iter().map(one).collect::<Vec<_>>();
             map.insert("pg_upmap_primaries".into(), list.into());
         }

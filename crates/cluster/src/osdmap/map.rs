@@ -4,6 +4,7 @@
 //! many or none; each pool has a name.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use seabed_crush::CrushMap;
@@ -11,7 +12,7 @@ use seabed_denc::{DecodeError, Envelope};
 use thiserror::Error;
 
 use super::{IntervalSet, OsdAddrs, OsdInfo, OsdXInfo, Pool, flag};
-use crate::{EntityAddr, Epoch, OsdId, PgId, PoolId, UTime, Uuid};
+use crate::{AddrKind, EntityAddr, Epoch, OsdId, PgId, PoolId, UTime, Uuid};
 
 /// `OSDMap`.
 #[derive(Debug, Clone, PartialEq)]
@@ -313,25 +314,68 @@ impl OsdMap {
         self.osds().filter(|&o| self.is_in(o)).count()
     }
 
-    /// True if `addr` or the whole process behind its IP is blocklisted at `addr`'s nonce or any.
+    /// True if the client at `addr` may do nothing: by its own entry, by one of its whole host
+    /// (port and nonce 0), or by a range.
     pub fn is_blocklisted(&self, addr: &EntityAddr) -> bool {
-        if self.blocklist.is_empty() {
+        if self.blocklist.is_empty() && self.range_blocklist.is_empty() {
             return false;
         }
-        // Entries name a client by address and nonce, or a whole host by nonce 0 and port 0; the
-        // protocol of the entry may be any.
-        let any = |nonce: u32, port: u16| {
-            let mut a = *addr;
-            a.kind = crate::AddrKind::Any;
-            a.nonce = nonce;
-            if let Some(sa) = &mut a.addr {
-                sa.set_port(port);
-            }
-            a
-        };
-        let port = addr.addr.map_or(0, |a| a.port());
-        self.blocklist.contains_key(addr)
-            || self.blocklist.contains_key(&any(addr.nonce, port))
-            || self.blocklist.contains_key(&any(0, 0))
+        // Entries are of any protocol.
+        let mut entry = *addr;
+        entry.kind = AddrKind::Any;
+        let mut host = EntityAddr { nonce: 0, ..entry };
+        if let Some(a) = &mut host.addr {
+            a.set_port(0);
+        }
+        self.blocklist.contains_key(&entry)
+            || self.blocklist.contains_key(&host)
+            || self.range_blocklist.keys().any(|range| covers(range, addr))
+    }
+}
+
+/// True if the address is in the range: the nonce of a range is the length of its prefix.
+fn covers(range: &EntityAddr, addr: &EntityAddr) -> bool {
+    let ip = |a: &EntityAddr| a.addr.map(|a| a.ip());
+    let same_prefix = |a: u128, b: u128, width: u32| {
+        let rest = width.saturating_sub(range.nonce);
+        a.checked_shr(rest) == b.checked_shr(rest)
+    };
+    match (ip(range), ip(addr)) {
+        (Some(IpAddr::V4(a)), Some(IpAddr::V4(b))) => {
+            same_prefix(u32::from(a).into(), u32::from(b).into(), 32)
+        }
+        (Some(IpAddr::V6(a)), Some(IpAddr::V6(b))) => same_prefix(a.into(), b.into(), 128),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocklists() {
+        let mut map = OsdMap::empty(Uuid::ZERO, UTime::ZERO);
+        let addr = |text: &str| text.parse::<EntityAddr>().unwrap();
+        let client = addr("v2:10.1.2.3:999/7");
+        for (entry, hit) in [
+            ("10.1.2.3:999/7", true),
+            ("10.1.2.3:999/8", false),
+            ("10.1.2.3:0/0", true),
+            ("10.1.2.4:0/0", false),
+        ] {
+            map.blocklist = [(addr(entry), UTime::ZERO)].into_iter().collect();
+            assert_eq!(map.is_blocklisted(&client), hit, "{entry}");
+        }
+        map.blocklist.clear();
+        for (entry, hit) in [
+            ("cidr:10.1.0.0:0/16", true),
+            ("cidr:10.2.0.0:0/16", false),
+            ("cidr:0.0.0.0:0/0", true),
+            ("cidr:[::]:0/0", false),
+        ] {
+            map.range_blocklist = [(addr(entry), UTime::ZERO)].into_iter().collect();
+            assert_eq!(map.is_blocklisted(&client), hit, "{entry}");
+        }
     }
 }

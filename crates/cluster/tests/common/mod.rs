@@ -54,3 +54,8 @@ pub(crate) fn plain_numbers(v: &Value) -> Value {
         other => other.clone(),
     }
 }
+
+/// Seeds say all that a failure needs to be told by: nothing is written beside the tests.
+pub(crate) fn cases(cases: u32) -> proptest::test_runner::Config {
+    proptest::test_runner::Config { cases, failure_persistence: None, ..Default::default() }
+}
