@@ -30,6 +30,7 @@ mod mkfs;
 mod onode;
 mod open;
 mod owners;
+mod port;
 mod prepare;
 mod prepare_collection;
 mod shared;
