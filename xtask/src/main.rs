@@ -4,6 +4,7 @@
 //! (as root on Debian) or says what is missing and stops: nothing is skipped in silence.
 
 mod demo;
+mod faults;
 mod interop;
 mod machine;
 mod oracle;
@@ -35,6 +36,8 @@ enum Verb {
     Sim(test::SimArgs),
     /// Drive stock Ceph clients against Seabed and against real Ceph, and compare.
     Interop(interop::Args),
+    /// Kill OSDs under stock clients and check every replica.
+    Faults(faults::Args),
     /// Start or stop a real Ceph cluster on loopback, to ask it questions.
     Oracle(oracle::Args),
 }
@@ -47,6 +50,7 @@ fn main() -> Result<()> {
         Verb::Tidy => tidy::run(),
         Verb::Sim(args) => test::sim(&args),
         Verb::Interop(args) => interop::run(&args),
+        Verb::Faults(args) => faults::run(&args),
         Verb::Oracle(args) => oracle::run(&args),
     }
 }

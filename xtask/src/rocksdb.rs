@@ -14,6 +14,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 
+const LIB_DIR: &str = "ROCKSDB_LIB_DIR";
+const STATIC: &str = "ROCKSDB_STATIC";
+
 /// Where archives are kept.
 fn cache_dir() -> Result<PathBuf> {
     if let Some(dir) = std::env::var_os("SEABED_CACHE") {
@@ -38,14 +41,18 @@ fn version() -> Result<String> {
         .context("Cargo.lock does not name librocksdb-sys")
 }
 
-/// Variables for every `cargo` call that may link RocksDB; builds the archive if it is not there.
+/// Variables for every `cargo` call that may link RocksDB; builds the archive if it is not there. Who has
+/// set them already has chosen another archive.
 pub(crate) fn environment() -> Result<[(&'static str, PathBuf); 2]> {
+    if let Some(dir) = std::env::var_os(LIB_DIR) {
+        return Ok([(LIB_DIR, dir.into()), (STATIC, PathBuf::from("1"))]);
+    }
     let dir = cache_dir()?.join(format!("rocksdb-{}-{}", version()?, std::env::consts::ARCH));
     let archive = dir.join("librocksdb.a");
     if !archive.exists() {
         build(&dir, &archive)?;
     }
-    Ok([("ROCKSDB_LIB_DIR", dir), ("ROCKSDB_STATIC", PathBuf::from("1"))])
+    Ok([(LIB_DIR, dir), (STATIC, PathBuf::from("1"))])
 }
 
 fn build(dir: &Path, archive: &Path) -> Result<()> {
@@ -53,7 +60,7 @@ fn build(dir: &Path, archive: &Path) -> Result<()> {
     let build = dir.join("build");
     process::run(
         Command::new("cargo")
-            .args(["build", "--quiet", "--locked", "--release", "--package", "seabed-rocks"])
+            .args(["build", "--quiet", "--locked", "--release", "--package", "librocksdb-sys"])
             .env("CARGO_TARGET_DIR", &build),
     )?;
     let built = find(&build.join("release/build"))?;

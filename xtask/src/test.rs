@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use crate::{demo, interop, machine, process, rocksdb, steps::Steps, tidy};
+use crate::{demo, faults, interop, machine, process, rocksdb, steps::Steps, tidy};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -54,6 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     steps.run("sim planted bugs", planted)?;
     steps.run("fuzz smoke", || fuzz(FUZZ_SECONDS[long]))?;
     steps.run("interop", || interop::compare(&build_seabed()?, None))?;
+    steps.run("faults", || faults::play_all(&build_seabed()?, None, None))?;
     steps.run("demo", || demo::show(&build_seabed()?))?;
     if !args.full {
         steps.skip("long runs", "only with --full: 500 simulator seeds, a minute a fuzz target");

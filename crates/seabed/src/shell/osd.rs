@@ -255,16 +255,24 @@ fn osd_config(conf: &Conf, setup: &Setup, links: &Links) -> Result<OsdConfig> {
     config.heartbeat_interval = seconds("osd_heartbeat_interval", config.heartbeat_interval)?;
     config.heartbeat_grace = seconds("osd_heartbeat_grace", config.heartbeat_grace)?;
     config.beacon_interval = seconds("osd_beacon_report_interval", config.beacon_interval)?;
-    config.metadata = metadata(setup);
+    config.metadata = metadata(setup, links);
     Ok(config)
 }
 
 /// What `ceph osd metadata` shows.
-fn metadata(setup: &Setup) -> BTreeMap<String, String> {
+fn metadata(setup: &Setup, links: &Links) -> BTreeMap<String, String> {
     let system = rustix::system::uname();
     let text = |c: &std::ffi::CStr| c.to_string_lossy().into_owned();
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let addrs = links.addrs();
     let entries = [
+        ("front_addr", addrs.client.to_string()),
+        ("back_addr", addrs.cluster.to_string()),
+        ("hb_front_addr", addrs.heartbeat_front.to_string()),
+        ("hb_back_addr", addrs.heartbeat_back.to_string()),
+        ("default_device_class", if setup.rotational() { "hdd" } else { "ssd" }.into()),
+        ("rotational", if setup.rotational() { "1" } else { "0" }.into()),
+        ("os", text(system.sysname())),
         ("hostname", daemon::hostname()),
         ("arch", text(system.machine())),
         ("kernel_version", text(system.release())),

@@ -73,6 +73,19 @@ impl Setup {
         daemon::write_whole(&ready, &format!("{uuid}\n"))
     }
 
+    /// Whether the kernel says that the disk below turns. A device that it does not know does not.
+    pub(crate) fn rotational(&self) -> bool {
+        use std::os::unix::fs::{FileTypeExt, MetadataExt};
+        let Ok(meta) = std::fs::metadata(&self.device) else { return false };
+        let number = if meta.file_type().is_block_device() { meta.rdev() } else { meta.dev() };
+        let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
+        // A partition has its disk's queue one folder up.
+        ["queue/rotational", "../queue/rotational"].iter().any(|file| {
+            let path = format!("/sys/dev/block/{major}:{minor}/{file}");
+            std::fs::read_to_string(path).is_ok_and(|text| text.trim() == "1")
+        })
+    }
+
     fn records(&self, wake: &Wake) -> Result<RocksKv> {
         Ok(RocksKv::open(&self.folder.join("db"), Limits::default(), wake.waker())?)
     }

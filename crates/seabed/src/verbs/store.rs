@@ -9,6 +9,7 @@ use seabed_rados::Conf;
 use seabed_storage::ObjectStore;
 use seabed_uring::Wake;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::shell::osd_store::{Setup, Store};
 
@@ -88,10 +89,12 @@ fn describe(
 ) -> Result<serde_json::Value> {
     let size = store.stat(collection, object)?.size;
     let mut data = crc32c::crc32c(&[]);
+    let mut sha = Sha256::new();
     let mut offset = 0;
     while offset < size {
         let piece = store.read(collection, object, offset, PIECE)?;
         data = crc32c::crc32c_append(data, &piece);
+        sha.update(&piece);
         offset += PIECE;
     }
     let attrs = store.get_attrs(collection, object)?;
@@ -117,7 +120,11 @@ fn describe(
     let o = &object.hobj;
     Ok(json!({
         "pg": pg, "namespace": text(&o.namespace), "name": text(&o.name), "key": text(&o.key),
-        "snap": o.snap.0, "size": size, "data_crc32c": data, "attrs": attrs.len(),
+        "snap": o.snap.0, "size": size, "data_crc32c": data, "sha256": hex(&sha.finalize()), "attrs": attrs.len(),
         "attrs_crc32c": attrs_crc, "omap_crc32c": omap,
     }))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
