@@ -119,6 +119,19 @@ impl Client {
         self.request(object, vec![op], Some(number), now);
     }
 
+    /// Forgets where requests were sent if somebody else leads in this map.
+    pub fn look_at(&mut self, map: &OsdMap) {
+        for p in self.pending.values_mut() {
+            let raw = map.object_pg(&p.message.locator, &p.message.object);
+            let pg = raw.and_then(|raw| map.raw_to_pg(raw));
+            let primary = pg.and_then(|pg| map.map_pg(pg).acting_primary);
+            let now = primary.map(|o| (o.0 as usize, map.up_from(o).0));
+            if p.target != now {
+                p.target = None;
+            }
+        }
+    }
+
     /// New requests, and those whose primary changed.
     pub fn drive(
         &mut self,

@@ -277,6 +277,10 @@ impl World {
     /// The client speaks to whom its map names.
     fn drive_client(&mut self) {
         if self.client.quiet || self.random.one_in(8) {
+            // As the real one, it looks at every epoch: who led for a moment counts.
+            for map in &self.mon.history[self.client_map.epoch.0 as usize..] {
+                self.client.look_at(map);
+            }
             self.client_map = self.mon.map.clone();
         }
         let map = self.client_map.clone();

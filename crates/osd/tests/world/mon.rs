@@ -13,6 +13,8 @@ use super::FSID;
 
 pub struct Mon {
     pub map: OsdMap,
+    /// Every map, in order.
+    pub history: Vec<OsdMap>,
     incs: BTreeMap<Epoch, Bytes>,
     first: (Epoch, Bytes),
     pending: Option<Incremental>,
@@ -41,6 +43,7 @@ impl Mon {
         let full = map.encode_full(feature::PACIFIC_ALL);
         let map = OsdMap::decode(full.clone()).unwrap();
         let mut mon = Mon {
+            history: vec![map.clone()],
             first: (Epoch(1), full),
             map,
             incs: BTreeMap::new(),
@@ -195,6 +198,7 @@ impl Mon {
         if let Some(mut change) = self.pending.take() {
             let (map, _) = self.map.seal(&mut change, feature::PACIFIC_ALL).unwrap();
             self.incs.insert(change.epoch, change.encode(feature::PACIFIC_ALL));
+            self.history.push(map.clone());
             self.map = map;
         }
         let subscribers: Vec<usize> = self.sent.keys().copied().collect();

@@ -65,6 +65,24 @@ pub fn may_write(request: &MOsdOp) -> bool {
     })
 }
 
+/// Ops whose success leaves the return value of the op before them: in Ceph they do not set it,
+/// and clients see the 1 of a comparison that holds behind them.
+fn keeps_result(code: OpCode) -> bool {
+    matches!(
+        code,
+        OpCode::Stat
+            | OpCode::AssertVer
+            | OpCode::IsDirty
+            | OpCode::ListWatchers
+            | OpCode::ListSnaps
+            | OpCode::OmapGetKeys
+            | OpCode::OmapGetVals
+            | OpCode::OmapGetHeader
+            | OpCode::OmapGetValsByKeys
+            | OpCode::OmapCmp
+    )
+}
+
 /// Executes `request` on the object of `context`.
 ///
 /// The caller has checked the request's names and sizes and that the object is here in its newest
@@ -110,6 +128,7 @@ pub fn execute(
         let mut answered = OsdOp { indata: Bytes::new(), ..op.clone() };
         let done = x.run(op, &mut answered);
         let (out, rval) = match done {
+            Ok((out, 0)) if keeps_result(op.op) => (out, result),
             Ok((out, rval)) => (out, rval),
             Err(Failure(rval)) => (Bytes::new(), rval),
         };

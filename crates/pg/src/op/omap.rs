@@ -1,7 +1,8 @@
 //! Ops on the omap.
 //!
 //! An object whose info lacks the OMAP flag has no omap: reads answer empty without asking the
-//! store.
+//! store. One that gets its omap, and itself, from the same request is not in the store: ENOENT,
+//! as from Ceph.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -26,7 +27,7 @@ struct Wanted {
 
 impl Execution<'_> {
     fn has_omap(&self) -> bool {
-        self.before.exists && self.info.has(object_flag::OMAP)
+        self.info.has(object_flag::OMAP)
     }
 
     fn touch_omap(&mut self) {

@@ -173,17 +173,23 @@ impl Execution<'_> {
         if kind > 2 || chunk != 0 && !length.is_multiple_of(chunk) {
             return Err(Errno::EINVAL.into());
         }
+        let data = self.read_range(Extent { offset, length, truncate_size: 0, truncate_seq: 0 })?;
+        if data.is_empty() {
+            return Ok((0u32.to_bytes(0), 0));
+        }
         let mut input = Reader::new(op.indata.clone());
         let start = match kind {
             1 => u64::decode(&mut input)?,
             _ => u32::decode(&mut input)?.into(),
         };
-        let data = self.read_range(Extent { offset, length, truncate_size: 0, truncate_seq: 0 })?;
         let chunk = if chunk == 0 { data.len() } else { chunk_size as usize };
-        let chunks = if chunk == 0 { 0 } else { data.len() / chunk };
+        if !data.len().is_multiple_of(chunk) {
+            return Err(Errno::EINVAL.into());
+        }
+        let chunks = data.len() / chunk;
         let mut out = BytesMut::new();
         (chunks as u32).encode(&mut out, 0);
-        for part in data.chunks_exact(chunk.max(1)) {
+        for part in data.chunks_exact(chunk) {
             match kind {
                 0 => xxhash_rust::xxh32::xxh32(part, start as u32).encode(&mut out, 0),
                 1 => xxhash_rust::xxh64::xxh64(part, start).encode(&mut out, 0),

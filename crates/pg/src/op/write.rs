@@ -185,9 +185,7 @@ impl Execution<'_> {
         if !self.exists {
             return DONE;
         }
-        if range.offset > self.env.limits.object_size {
-            return Err(Errno::EFBIG.into());
-        }
+        self.check_range(range.offset, 0)?;
         if range.truncate_seq != 0 {
             if range.offset != range.truncate_size {
                 return Err(Errno::EINVAL.into());

@@ -4,7 +4,7 @@
 //! words of librados' C API, with its result and every op's return value and output. The versions
 //! of the recording are translated: its pool had more than one PG.
 
-use seabed_denc::{BytesMut, Encode, Reader, encode_bytes};
+use seabed_denc::{Encode, Reader, encode_bytes};
 use seabed_messages::op::op_flag;
 use seabed_messages::{OpArgs, OpCode};
 use serde_json::Value;
@@ -65,8 +65,11 @@ fn parse(o: &Value, version: &dyn Fn(u64) -> u64) -> OsdOp {
         "truncate" => OsdOp::extent(OpCode::Truncate, int(a(1)), 0, Bytes::new()),
         "zero" => OsdOp::extent(OpCode::Zero, int(a(1)), int(a(2)), Bytes::new()),
         "remove" => OsdOp::plain(OpCode::Delete, Bytes::new()),
-        "create" => OsdOp::plain(OpCode::Create, Bytes::new())
-            .with_flags(if int(a(1)) == 1 { op_flag::EXCL } else { 0 }),
+        "create" => OsdOp::plain(OpCode::Create, Bytes::new()).with_flags(if int(a(1)) == 1 {
+            op_flag::EXCL
+        } else {
+            0
+        }),
         "setxattr" => OsdOp::xattr(OpCode::SetXattr, &unhex(a(1)), &unhex(a(2))),
         "rmxattr" => OsdOp::xattr(OpCode::RmXattr, &unhex(a(1)), b""),
         "cmpxattr" => {
@@ -88,8 +91,7 @@ fn parse(o: &Value, version: &dyn Fn(u64) -> u64) -> OsdOp {
         "writesame" => {
             let data = unhex(a(3));
             let data_length = data.len() as u64;
-            let args =
-                OpArgs::WriteSame { offset: int(a(1)), length: int(a(2)), data_length };
+            let args = OpArgs::WriteSame { offset: int(a(1)), length: int(a(2)), data_length };
             OsdOp::new(OpCode::WriteSame, args, data)
         }
         "hint" => {
@@ -124,12 +126,8 @@ fn omap_op(name: &str, o: &Value) -> OsdOp {
             OsdOp::plain(OpCode::OmapCmp, input)
         }
         "omap_set" => {
-            let map: std::collections::BTreeMap<Bytes, Bytes> = a(1)
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|kv| (unhex(&kv[0]), unhex(&kv[1])))
-                .collect();
+            let map: std::collections::BTreeMap<Bytes, Bytes> =
+                a(1).as_array().unwrap().iter().map(|kv| (unhex(&kv[0]), unhex(&kv[1]))).collect();
             OsdOp::plain(OpCode::OmapSetVals, map.to_bytes(0))
         }
         "omap_rm" => OsdOp::plain(OpCode::OmapRmKeys, keys(a(1)).to_bytes(0)),

@@ -9,7 +9,7 @@ use seabed_cluster::{
     Collection, EVersion, EntityName, Epoch, GhObject, HObject, ObjectInfo, ObjectLocator,
     ObjectStatSum, PgId, Pool, PoolId, ReqId, SnapId, SnapSet, SpgId, UTime,
 };
-use seabed_denc::{Bytes, Decode};
+use seabed_denc::{Bytes, BytesMut, Decode};
 use seabed_messages::{MOsdOp, MOsdOpReply, OsdOp};
 use seabed_storage::mem::MemStore;
 use seabed_storage::{ObjectStore, Transaction};
@@ -119,8 +119,7 @@ impl World {
 /// A request in the PG, by an object's name.
 fn request(name: &str, ops: Vec<OsdOp>) -> MOsdOp {
     let name = Bytes::copy_from_slice(name.as_bytes());
-    let object =
-        HObject::new(POOL, Bytes::new(), Bytes::new(), name.clone(), SnapId::HEAD);
+    let object = HObject::new(POOL, Bytes::new(), Bytes::new(), name.clone(), SnapId::HEAD);
     MOsdOp {
         pg: SpgId::replicated(PgId::new(POOL, 0)),
         hash: object.hash,
