@@ -3,11 +3,16 @@
 //! `read` answers from the state and the statistics; `write` decides on changes, whose answers
 //! leave when the change is durable.
 
+pub mod config_read;
 pub mod crush_dump;
+pub mod crush_read;
+pub mod crush_write;
 pub mod df;
 pub mod dump;
 pub mod format;
 pub mod misc;
+pub mod mon_dump;
+pub mod osd_df;
 pub mod osd_read;
 pub mod osd_write;
 pub mod parse;

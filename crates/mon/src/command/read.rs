@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::{
-    Answer, Command, Format, Reply, View, df, misc, osd_read, pg_read, pool_read, status, table,
+    Answer, Command, Format, Reply, View, config_read, crush_read, df, misc, osd_df, osd_read,
+    pg_read, pool_read, status, table,
 };
 use crate::service::health;
 
@@ -49,7 +50,7 @@ pub fn run(view: &View<'_>, command: &Command) -> Answer {
                 "health": health::to_json(&view.health(), &view.state.mutes, true),
                 "osdmap": super::dump::osdmap(view.map()),
                 "crushmap": super::crush_dump::whole(&view.map().crush),
-                "monmap": super::dump::monmap(&view.state.monmap),
+                "monmap": super::mon_dump::monmap(&view.state.monmap),
             });
             Ok(Reply::json(&value, command.format))
         }
@@ -65,12 +66,12 @@ pub fn run(view: &View<'_>, command: &Command) -> Answer {
                 Ok(Reply::json(&status::osd_counts(view), command.format))
             }
         }
-        _ if prefix.starts_with("osd crush") => osd_read::crush(view, command),
+        _ if prefix.starts_with("osd crush") => crush_read::run(view, command),
         _ if prefix.starts_with("osd pool") => pool(view, command),
         _ if prefix.starts_with("osd ") => osd(view, command),
         _ if prefix.starts_with("pg ") => pg(view, command),
-        _ if prefix.starts_with("config-key") => misc::keys(view, command),
-        _ if prefix.starts_with("config") => misc::config(view, command),
+        _ if prefix.starts_with("config-key") => config_read::keys(view, command),
+        _ if prefix.starts_with("config") => config_read::config(view, command),
         _ if prefix.starts_with("auth") => misc::auth(command),
         _ if prefix.starts_with("fs ") || prefix.starts_with("mds ") => misc::fs(command),
         _ => misc::mgr(view, command),
@@ -108,11 +109,11 @@ fn osd(view: &View<'_>, command: &Command) -> Answer {
         }
         "osd map" => osd_read::map_object(view, command),
         "osd lspools" => pool_read::lspools(view, command),
-        "osd df" => osd_read::df(view, command),
-        "osd perf" => osd_read::perf(view, command),
-        "osd blocked-by" => osd_read::blocked_by(view, command),
-        "osd utilization" => osd_read::utilization(view, command),
-        "osd status" => osd_read::osd_status(view, command),
+        "osd df" => osd_df::df(view, command),
+        "osd perf" => osd_df::perf(view, command),
+        "osd blocked-by" => osd_df::blocked_by(view, command),
+        "osd utilization" => osd_df::utilization(view, command),
+        "osd status" => osd_df::osd_status(view, command),
         "osd ok-to-stop" => osd_read::ok_to_stop(view, command),
         "osd safe-to-destroy" => osd_read::safe_to_destroy(view, command),
         "osd blocklist ls" | "osd blacklist ls" => osd_read::blocklist(view, command),
