@@ -3,12 +3,12 @@
 //! Invariants: no allocation except a bucket's permutation, once a workspace; a bucket whose
 //! numbers do not fit together yields no item.
 
-use crate::hash::{hash3, hash4};
+use crate::hash::{LANES, hash3, hash3_lanes, hash4};
 use crate::ln::crush_ln;
 use crate::{Bucket, BucketData, ChooseArg};
 
 /// One of 2^48: what `crush_ln` of the largest draw stands for.
-const LN_ONE: i64 = 1 << 48;
+const LN_ONE: u64 = 1 << 48;
 
 /// The permutations of the buckets that needed one, for one input.
 #[derive(Debug, Clone, Default)]
@@ -102,21 +102,29 @@ fn replaced<'a>(
 }
 
 /// The item whose exponentially distributed draw is the highest; the first of equals.
+///
+/// A draw is -(2^48 - ln(u)) / weight, rounded towards zero; without the sign the lowest quotient
+/// wins. Most items lose, and that one multiplication tells: n / w < q exactly if n < q * w.
 fn straw2(bucket: &Bucket, weights: &[u32], ids: &[i32], x: u32, r: u32) -> Option<i32> {
-    let mut best = None;
-    let mut high = 0;
-    for ((item, id), weight) in bucket.items.iter().zip(ids).zip(weights) {
-        let draw = if *weight == 0 {
-            i64::MIN
-        } else {
-            let u = hash(bucket, hash3(x, *id as u32, r));
-            (crush_ln(u) as i64 - LN_ONE) / i64::from(*weight)
-        };
-        if best.is_none() || draw > high {
-            (best, high) = (Some(*item), draw);
+    let mut best = 0;
+    let mut lowest = u64::MAX;
+    let items = bucket.items.len().min(weights.len()).min(ids.len());
+    let (weights, ids) = (&weights[..items], &ids[..items]);
+    for (chunk, (weights, ids)) in weights.chunks(LANES).zip(ids.chunks(LANES)).enumerate() {
+        let mut lanes = [0; LANES];
+        for (lane, id) in lanes.iter_mut().zip(ids) {
+            *lane = *id as u32;
+        }
+        let hashes = hash3_lanes(x, &lanes, r);
+        for (at, (weight, rjenkins)) in weights.iter().zip(hashes).enumerate() {
+            let n = LN_ONE - crush_ln(hash(bucket, rjenkins));
+            // An item without weight loses against any other: 0 is not above n.
+            if u128::from(n) < u128::from(lowest) * u128::from(*weight) {
+                (best, lowest) = (chunk * LANES + at, n / u64::from(*weight));
+            }
         }
     }
-    best
+    bucket.items.get(best).copied()
 }
 
 /// The item with the longest straw; the first of equals.

@@ -5,7 +5,6 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::process::Command;
 
 use common::{cases, first_difference, map_bytes, without_tree_nodes};
 use seabed_crush::cli::{Files, run};
@@ -43,12 +42,8 @@ fn both(dir: &str, args: &str) -> (Ran, Ran) {
     let code = run(&args, &mut Disk, &mut out, &mut err);
     let ours = Ran { code, out, err, map: std::fs::read(&target).ok() };
     let _ = std::fs::remove_file(&target);
-    let output = Command::new("crushtool").args(&args).output().unwrap_or_else(|e| {
-        panic!(
-            "this test compares with crushtool, which cannot be run ({e}); `cargo xtask` \
-                installs it, or: apt-get install ceph-base"
-        )
-    });
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let output = common::run_crushtool(&args);
     let theirs = Ran {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -179,7 +174,7 @@ fn changes_make_the_same_maps() {
             }
             let args = format!("-i {{dir}}/map {change} -o {{dir}}/out");
             let (ours, theirs) = both(dir, &args);
-            if theirs.code == -1 {
+            if theirs.code >= 124 && theirs.code <= 139 || theirs.code == -1 {
                 continue; // it crashed
             }
             if theirs.code != 0 || theirs.map.is_none() {

@@ -27,14 +27,25 @@ pub(crate) fn int(v: &Value) -> i64 {
     v.as_i64().expect("integer")
 }
 
-/// Runs the reference's tool: its standard output, or what it said of its failure.
+/// Seconds that the reference's tool may take: it deadlocks when its heap gets corrupted.
+pub(crate) const SECONDS_MAX: &str = "60";
+
+/// The reference's tool, run with arguments; fails clearly if there is none.
+pub(crate) fn run_crushtool(args: &[&str]) -> std::process::Output {
+    let output = Command::new("timeout").args([SECONDS_MAX, "crushtool"]).args(args).output();
+    let output = output.expect("coreutils' timeout runs");
+    // 127: the shell's code for a program that is not there.
+    assert!(
+        output.status.code() != Some(127),
+        "this test compares with crushtool, which is missing; `cargo xtask` installs it, or: \
+         apt-get install ceph-base"
+    );
+    output
+}
+
+/// As [`run_crushtool`]: its standard output, or what it said of its failure.
 pub(crate) fn crushtool(args: &[&str]) -> Result<String, String> {
-    let output = Command::new("crushtool").args(args).output().unwrap_or_else(|e| {
-        panic!(
-            "this test compares with crushtool, which cannot be run ({e}); `cargo xtask` \
-                installs it, or: apt-get install ceph-base"
-        )
-    });
+    let output = run_crushtool(args);
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
