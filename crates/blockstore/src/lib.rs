@@ -27,6 +27,8 @@ mod fsck;
 mod keys;
 mod label;
 mod mkfs;
+#[cfg(test)]
+mod nonsense;
 mod onode;
 mod open;
 mod owners;

@@ -100,3 +100,19 @@ fn every_operation_survives_the_round_trip() {
         assert!(Transaction::from_bytes(bytes.slice(..cut)).is_err());
     }
 }
+
+proptest::proptest! {
+    /// Damaged in one place, a transaction is refused or read as another; nothing panics.
+    #[test]
+    fn damaged_transactions(at: proptest::sample::Index, byte: u8) {
+        let c = Collection::Pg(SpgId::replicated(PgId::new(PoolId(3), 1)));
+        let o: GhObject = HObject::new(PoolId(3), "", "", "name", SnapId::HEAD).into();
+        let mut tx = Transaction::new();
+        tx.write(&c, &o, 0, &b"some bytes"[..]).set_attr(&c, &o, "n", "v");
+        tx.omap_set(&c, &o, [("k".into(), "v".into())].into_iter().collect());
+        let mut bytes = tx.to_bytes(0).to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        let _ = Transaction::from_bytes(bytes.into());
+    }
+}

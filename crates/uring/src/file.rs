@@ -5,11 +5,16 @@ use std::io::{Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
 use seabed_storage::{DeviceError, IoKind};
 
 use crate::BLOCK_SIZE;
+
+/// How long a device's former owner may take to end its operations: some seconds, for a slow disk.
+const LOCK_TRIES: u32 = 300;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// An opened device file and its size.
 #[derive(Debug, Clone)]
@@ -44,8 +49,7 @@ pub(crate) fn open_direct(path: &Path) -> Result<DirectFile, DeviceError> {
             };
             open_error(path, &e, hint)
         })?;
-    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
-        .map_err(|e| open_error(path, &e.into(), " (does another process use it?)"))?;
+    lock(path, &file)?;
     let size = file.seek(SeekFrom::End(0)).map_err(|e| open_error(path, &e, ""))?;
     let kind = file.metadata().map_err(|e| open_error(path, &e, ""))?.file_type();
     if !kind.is_file() && !kind.is_block_device() {
@@ -57,6 +61,24 @@ pub(crate) fn open_direct(path: &Path) -> Result<DirectFile, DeviceError> {
         return Err(refusal(path, "smaller than one block"));
     }
     Ok(DirectFile { file: Arc::new(file), size })
+}
+
+/// Takes the exclusive lock, waiting a while for one that is just being let go.
+///
+/// A killed process's lock lives on until the kernel has ended the last operation of its ring. That
+/// is what makes it safe to open the device then: no write of the dead process arrives later, on a
+/// block that has been given away.
+fn lock(path: &Path, file: &File) -> Result<(), DeviceError> {
+    for _ in 0..LOCK_TRIES {
+        match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(open_error(path, &e.into(), " (lock)")),
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    let busy = rustix::io::Errno::WOULDBLOCK;
+    Err(open_error(path, &busy.into(), " (does another process use it?)"))
 }
 
 /// Makes a device file of `size` bytes, preallocated unless `sparse`. An existing file is refused.
