@@ -388,3 +388,37 @@ fn stale_after_the_primary_went() {
     assert!(text.contains("osd.1 (root=default,host=vm) is down"), "{text}");
     assert!(text.contains("PG_AVAILABILITY"), "{text}");
 }
+
+#[test]
+fn announced_osds_exist_and_come_in() {
+    let mut w = World::new(0);
+    let c = w.client();
+    let new = r#"{"prefix":"osd new","uuid":"01010101-0101-0101-0101-010101010101"}"#;
+    assert_eq!(w.ok(c, new), "0\n");
+    assert_eq!(w.ok(c, new), "0\n", "the same store has the same id");
+    let state = w.map().state(OsdId(0));
+    assert_eq!(state, flag::osd::EXISTS | flag::osd::NEW);
+    assert!(w.map().is_in(OsdId(0)));
+    w.ok(c, r#"{"prefix":"osd crush set-device-class","class":"ssd","ids":["0"]}"#);
+    let place = r#"{"prefix":"osd crush create-or-move","id":0,"weight":0.5,
+        "args":["host=h","root=default"]}"#;
+    w.ok(c, place);
+    assert_eq!(w.map().crush.item_weight(0), Some(0x8000));
+    let s = w.osd_session(0);
+    let message = boot_message(0, w.map().epoch);
+    w.send(s, message);
+    w.pass(Duration::from_millis(60));
+    assert_eq!(w.map().state(OsdId(0)), flag::osd::EXISTS | flag::osd::UP);
+    // Where it was put by command it stays.
+    assert_eq!(w.map().crush.item_weight(0), Some(0x8000));
+    w.ok(c, r#"{"prefix":"osd out","ids":["0"]}"#);
+    assert!(w.map().is_out(OsdId(0)));
+    w.ok(c, r#"{"prefix":"osd in","ids":["osd.0"]}"#);
+    assert_eq!(w.map().state(OsdId(0)), flag::osd::EXISTS | flag::osd::UP);
+    assert_eq!(w.command(c, r#"{"prefix":"osd rm","ids":["0"]}"#).0, -16);
+    w.ok(c, r#"{"prefix":"osd down","ids":["0"]}"#);
+    let purge = r#"{"prefix":"osd purge","id":0,"yes_i_really_mean_it":true}"#;
+    w.ok(c, purge);
+    assert!(!w.map().exists(OsdId(0)));
+    assert_eq!(w.map().crush.item_name(0), None);
+}

@@ -152,14 +152,11 @@ fn mark_out(draft: &mut Draft, map: &OsdMap, osd: OsdId) {
 fn mark_in(draft: &mut Draft, map: &OsdMap, osd: OsdId) {
     let x = map.osd_xinfo.get(osd.index().unwrap_or_default()).cloned().unwrap_or_default();
     let inc = draft.inc();
+    // A weight clears "autoout" and "new" by itself.
     let weight = if x.old_weight > 0 { x.old_weight } else { IN };
     inc.new_weight.insert(osd, weight);
     if x.old_weight > 0 {
         inc.new_xinfo.insert(osd, seabed_cluster::OsdXInfo { old_weight: 0, ..x });
-    }
-    let bits = map.state(osd) & (flag::osd::AUTOOUT | flag::osd::NEW);
-    if bits != 0 {
-        *inc.new_state.entry(osd).or_insert(0) |= bits;
     }
 }
 
@@ -216,11 +213,8 @@ fn new(draft: &mut Draft, command: &Command) -> Answer {
     if osd.0 >= map.max_osd {
         inc.new_max_osd = osd.0 + 1;
     }
-    let want = flag::osd::EXISTS | flag::osd::NEW;
-    let flips = (state ^ want) & (want | flag::osd::DESTROYED);
-    if flips != 0 {
-        inc.new_state.insert(osd, flips);
-    }
+    // The weight makes it exist and clears "new"; states are flipped after that.
+    inc.new_state.insert(osd, flag::osd::NEW | state & flag::osd::DESTROYED);
     inc.new_weight.insert(osd, IN);
     if !uuid.is_zero() {
         inc.new_uuid.insert(osd, uuid);
