@@ -10,6 +10,7 @@ use seabed_messages::{MOsdOp, OpArgs, OpCode, OsdOp};
 use seabed_storage::{ObjectStore, StoreError};
 
 use super::mutation::Mutation;
+use super::outcome::Seen;
 use super::{ObjectContext, OpEnv, OpOutcome, OpReturn, WriteEffect};
 use crate::{Level, WIRE};
 
@@ -112,7 +113,8 @@ pub fn execute(
     let listing = request.snap == SnapId::DIR;
     let seen = !context.snapset.clones.is_empty() && listing;
     if !writes && !context.exists && !seen {
-        return x.conclude(Errno::ENOENT.wire(), Vec::new());
+        let nothing = x.conclude(Errno::ENOENT.wire(), Vec::new());
+        return OpOutcome { seen: Seen::Nothing, ..nothing };
     }
     if request.snap != SnapId::HEAD && !listing {
         // A read of a snapshot. Without clones the head is what every snapshot shows, if it is
@@ -264,7 +266,7 @@ impl Execution<'_> {
             record_error: false,
             read_stats: ObjectStatSum::default(),
             notes: std::mem::take(&mut self.notes),
-            seen_user_version: self.before.info.user_version,
+            seen: Seen::Object(self.before.info.user_version),
             returns_vector,
         };
         if result < 0 || self.mutation.is_none() {

@@ -10,6 +10,7 @@ use seabed_messages::{MOsdOp, OpArgs, OpCode, OsdOp};
 use seabed_storage::ObjectStore;
 
 use super::execution::{Done, Failure};
+use super::outcome::Seen;
 use super::{OpEnv, OpOutcome, OpReturn};
 use crate::{Level, WIRE};
 
@@ -47,7 +48,7 @@ pub fn execute_pg_with(
         record_error: false,
         read_stats: Default::default(),
         notes: Vec::new(),
-        seen_user_version: env.last_user_version,
+        seen: Seen::Listing,
         returns_vector: false,
     };
     for op in &request.ops {

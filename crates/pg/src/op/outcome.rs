@@ -2,6 +2,7 @@
 
 use seabed_cluster::{CleanRegions, EVersion, LogOp, ObjectInfo, ObjectStatSum, SnapSet};
 use seabed_denc::Bytes;
+use seabed_messages::op::request_flag;
 use seabed_messages::{MOsdOpReply, OsdOp};
 use seabed_storage::Transaction;
 
@@ -44,6 +45,17 @@ pub struct WriteEffect {
     pub op_returns: Vec<(i32, Bytes)>,
 }
 
+/// What a request looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// An object, of this `user_version`; 0 if the ops found none.
+    Object(u64),
+    /// It only reads, and there is no object: no op was looked at.
+    Nothing,
+    /// The PG.
+    Listing,
+}
+
 /// The answer to a request and what is to be done for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OpOutcome {
@@ -61,14 +73,14 @@ pub struct OpOutcome {
     pub read_stats: ObjectStatSum,
     /// Lines for the log.
     pub notes: Vec<(Level, String)>,
-    /// `user_version` of the object as read.
-    pub(super) seen_user_version: u64,
+    /// What was looked at, which decides the versions in the reply.
+    pub(super) seen: Seen,
     /// The request asked for results of its writes.
     pub(super) returns_vector: bool,
 }
 
 impl OpOutcome {
-    /// Puts results, outputs and versions into `reply`. `version` is the write's, or the ERROR
+    /// Puts results, outputs and versions into `reply`, as recorded replies have them. `version` is the write's, or the ERROR
     /// entry's; `last` is the PG's `last_update` and `last_user_version`.
     pub fn fill(&self, reply: &mut MOsdOpReply, version: EVersion, last: (EVersion, u64)) {
         reply.result = self.result;
@@ -81,16 +93,23 @@ impl OpOutcome {
                 (OsdOp { indata: out, ..r.op.clone() }, r.rval)
             })
             .collect();
+        let enoent = self.result == seabed_cluster::Errno::ENOENT.wire();
         match &self.effect {
             Some(effect) => set_versions(reply, version, effect.user_version),
-            None if self.result >= 0 && !self.record_error => {
-                set_versions(reply, EVersion::ZERO, self.seen_user_version);
-            }
-            None if self.result == seabed_cluster::Errno::ENOENT.wire() && !self.record_error => {
-                reply.bad_replay_version = last.0;
-                reply.user_version = last.1;
-            }
-            None => {}
+            None if self.record_error => set_versions(reply, version, last.1),
+            None => match self.seen {
+                Seen::Nothing => reply.flags &= !u64::from(request_flag::ACK),
+                Seen::Listing => set_versions(reply, last.0, last.1),
+                Seen::Object(user_version) if self.result >= 0 => {
+                    set_versions(reply, EVersion::ZERO, user_version);
+                }
+                Seen::Object(_) => {}
+            },
+        }
+        if enoent && self.seen != Seen::Nothing {
+            // A floor for what the object's next version will be.
+            reply.bad_replay_version = last.0;
+            reply.user_version = last.1;
         }
     }
 }

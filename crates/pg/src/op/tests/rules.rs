@@ -52,9 +52,18 @@ fn versions_of_replies_are_those_of_recorded_ones() {
     let zero = EVersion::ZERO;
     assert_eq!((reply.replay_version, reply.user_version), (zero, 1));
     assert_eq!(reply.bad_replay_version, EVersion { version: 1, epoch: Epoch(0) });
+    // A read of nothing: no versions, and the request's flags. (None of these has ONDISK set.)
     let (_, reply) = world.vector("absent", vec![plain(OpCode::Stat)]);
-    assert_eq!((reply.replay_version, reply.bad_replay_version), (zero, v(1)));
-    assert_eq!((reply.result, reply.user_version), (-2, 1));
+    assert_eq!((reply.result, reply.replay_version, reply.bad_replay_version), (-2, zero, zero));
+    assert_eq!((reply.flags & 1, reply.user_version), (0, 0));
+    // c37 of the recorded sessions: a delete of nothing, logged as 89'67.
+    let (_, reply) = world.vector("absent", vec![plain(OpCode::Delete)]);
+    assert_eq!((reply.result, reply.replay_version, reply.bad_replay_version), (-2, v(2), v(1)));
+    assert_eq!((reply.flags & 5, reply.user_version), (5, 1));
+    // c28: EEXIST, logged as 88'86, user version 82: bad_replay_version 88'82.
+    let create = plain(OpCode::Create).with_flags(op_flag::EXCL);
+    let (_, reply) = world.vector("o", vec![create]);
+    assert_eq!((reply.result, reply.replay_version, reply.bad_replay_version), (-17, v(3), v(1)));
 }
 
 #[test]
