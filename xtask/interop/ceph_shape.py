@@ -51,7 +51,6 @@ mgr stat
 versions
 features
 config dump
-config-key ls
 time-sync-status
 """
 
@@ -129,7 +128,7 @@ def shape(value, path=""):
 # What depends on the machine, on timing or on the mgr's plug-ins, none of which are Seabed's.
 ELSEWHERE = re.compile(
     r"\.(available_modules|active_clients|network_ping_times)\[\]."
-    r"|^\.module|^\.modules|\.stats_by_class\."
+    r"|^\.module|^\.modules|\.stats_by_class\.|(_per_sec|_bytes_sec): "
 )
 
 
