@@ -1,0 +1,125 @@
+//! What clients do: writes of values that are never used twice, and reads, on few objects.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use seabed_cluster::{ObjectLocator, PoolId};
+use seabed_denc::{Bytes, Encode};
+use seabed_messages::{OpCode, OsdOp};
+use seabed_objecter::OpRequest;
+
+use crate::check::Call;
+use crate::net::Node;
+use crate::world::{Event, World};
+
+/// The pool of all clients.
+pub(crate) const POOL: &str = "sim";
+/// Keys of an object's omap.
+const KEYS: u64 = 6;
+/// Slots of an object that are written at an offset.
+const SLOTS: u64 = 24;
+
+/// The key of a number.
+pub(crate) fn key(n: u8) -> Bytes {
+    Bytes::from(format!("key{n}"))
+}
+
+/// The operations of a call.
+fn ops(call: &Call) -> Vec<OsdOp> {
+    let note = |value: &u32| OsdOp::xattr(OpCode::SetXattr, b"last", value.to_string().as_bytes());
+    let omap = |key_number: &u8, value: &u32| {
+        let pairs = BTreeMap::from([(key(*key_number), Bytes::from(value.to_string()))]);
+        OsdOp::plain(OpCode::OmapSetVals, pairs.to_bytes(0))
+    };
+    match call {
+        Call::WriteFull { value, slots } => {
+            let data = Bytes::from(value.to_le_bytes().repeat(*slots as usize));
+            let length = data.len() as u64;
+            vec![OsdOp::extent(OpCode::WriteFull, 0, length, data), note(value)]
+        }
+        Call::Append { value } => {
+            let data = Bytes::copy_from_slice(&value.to_le_bytes());
+            vec![OsdOp::extent(OpCode::Append, 0, 4, data), note(value)]
+        }
+        Call::WriteAt { value, slot } => {
+            let data = Bytes::copy_from_slice(&value.to_le_bytes());
+            vec![OsdOp::extent(OpCode::Write, u64::from(*slot) * 4, 4, data), note(value)]
+        }
+        Call::SetKey { value, key } => vec![omap(key, value), note(value)],
+        Call::Delete => vec![OsdOp::plain(OpCode::Delete, Bytes::new())],
+        Call::Read => {
+            let mut all = bytes::BytesMut::new();
+            Bytes::new().encode(&mut all, 0);
+            1000u64.encode(&mut all, 0);
+            Bytes::new().encode(&mut all, 0);
+            vec![
+                OsdOp::extent(OpCode::Read, 0, 0, Bytes::new()),
+                OsdOp::xattr(OpCode::GetXattr, b"last", b""),
+                OsdOp::plain(OpCode::OmapGetVals, all.freeze()),
+            ]
+        }
+    }
+}
+
+impl World {
+    fn draw_call(&mut self) -> Call {
+        let value = self.history.fresh_value();
+        let c = &mut self.work_chance;
+        match c.below(20) {
+            0..=4 => Call::Append { value },
+            5..=7 => Call::WriteFull { value, slots: 1 + c.below(SLOTS) as u8 },
+            8..=9 => Call::WriteAt { value, slot: c.below(SLOTS) as u8 },
+            10..=11 => Call::SetKey { value, key: c.below(KEYS) as u8 },
+            12 => Call::Delete,
+            _ => Call::Read,
+        }
+    }
+
+    /// A client begins an operation.
+    pub(crate) fn submit(&mut self, n: usize, object: usize, call: Call) {
+        let Some(pool) = self.pool() else { return };
+        let name = Bytes::from(format!("object{object}"));
+        let now = self.clock();
+        let request = OpRequest::on_object(ObjectLocator::new(pool), name, ops(&call), now.wall);
+        let tick = self.tick_of_history();
+        let text = format!("{call:?}");
+        let op = self.history.begins(n, object, call, tick);
+        let mut out = Vec::new();
+        let id = self.clients[n].objecter.submit(now, request, &mut out);
+        self.trace.line(self.now, Node::Client(n), format_args!("  {id:?} object{object} {text}"));
+        self.clients[n].pending.insert(id, op);
+        self.client_performs(n, out);
+    }
+
+    fn pool(&self) -> Option<PoolId> {
+        self.clients.first()?.objecter.map()?.pool_by_name(POOL)
+    }
+
+    /// A client's turn.
+    pub(crate) fn work(&mut self, n: usize) {
+        if !self.working {
+            return;
+        }
+        let pause = self.work_chance.between(0, self.plan.think * 2);
+        self.later(Duration::from_millis(pause + 1), Event::Work(n));
+        if self.clients[n].pending.len() < self.plan.depth {
+            let object = self.work_chance.index(self.plan.objects);
+            let call = self.draw_call();
+            self.submit(n, object, call);
+        }
+    }
+
+    /// Every client reads everything.
+    pub(crate) fn read_all(&mut self) {
+        for n in 0..self.plan.clients {
+            for object in 0..self.plan.objects {
+                self.submit(n, object, Call::Read);
+            }
+        }
+    }
+
+    /// No client waits for anything.
+    pub(crate) fn clients_are_content(&self) -> bool {
+        self.clients.iter().all(|c| c.pending.is_empty())
+    }
+}

@@ -1,0 +1,36 @@
+//! A seed is a run; a few seeds are green; seeds that were red once stay green.
+
+use seabed_sim::{Plan, run, run_many};
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let (one, two) = (run(Plan::new(3)), run(Plan::new(3)));
+    assert_eq!(one.hash, two.hash);
+    assert_eq!(one.events, two.events);
+    assert_ne!(one.hash, run(Plan::new(4)).hash);
+}
+
+#[test]
+fn a_few_seeds_are_green() {
+    run_many((1..=6).map(Plan::new).collect(), |report| {
+        assert_eq!(report.red, None, "seed {}", report.seed);
+        true
+    });
+}
+
+/// `seeds.txt`: a number, then what it found.
+#[test]
+fn seeds_that_were_red_stay_green() {
+    let text = include_str!("../seeds.txt");
+    let numbers = text.lines().filter(|l| !l.starts_with('#') && !l.trim().is_empty());
+    let plans = numbers
+        .map(|line| {
+            let number = line.split_whitespace().next().and_then(|n| n.parse().ok());
+            Plan::new(number.unwrap_or_else(|| panic!("{line:?} begins with no seed")))
+        })
+        .collect();
+    run_many(plans, |report| {
+        assert_eq!(report.red, None, "seed {}", report.seed);
+        true
+    });
+}
