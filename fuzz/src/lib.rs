@@ -33,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "crush_map", run: targets::crush_map, seeds: seeds::crush_maps },
     Target { name: "crush_text", run: targets::crush_text, seeds: seeds::crush_texts },
     Target { name: "transaction", run: targets::transaction, seeds: seeds::transactions },
+    Target { name: "mon_command", run: targets::mon_command, seeds: seeds::mon_commands },
 ];
 
 /// The target that must fail: a smoke run that does not find it finds nothing.

@@ -232,7 +232,8 @@ mod tests {
     /// and the other way round, so it is some of the modes of each handshake that open.
     #[test]
     fn every_recorded_handshake_opens_a_session() {
-        let sides: [(fn(&[u8]), _); 2] =
+        type Run = fn(&[u8]);
+        let sides: [(Run, _); 2] =
             [(server, crate::seeds::to_server()), (client, crate::seeds::to_client())];
         for (run, seeds) in sides {
             for modes in seeds.chunks(4) {

@@ -185,6 +185,19 @@ pub(crate) fn to_client() -> Vec<Vec<u8>> {
     handshakes(false)
 }
 
+pub(crate) fn mon_commands() -> Vec<Vec<u8>> {
+    [
+        r#"{"prefix": "status", "format": "json-pretty"}"#,
+        r#"{"prefix": "osd pool create", "pool": "rbd", "pg_num": 32, "size": 3}"#,
+        r#"{"prefix": "osd pool set", "pool": "rbd", "var": "min_size", "val": "2"}"#,
+        r#"{"prefix": "osd out", "ids": ["1", "osd.2"]}"#,
+        r#"{"prefix": "osd reweight", "id": 2, "weight": 0.5}"#,
+        r#"{"prefix": "osd df", "output_method": "tree", "flag": true, "deep": [[{"a": 1e308}]]}"#,
+    ]
+    .map(|s| s.as_bytes().to_vec())
+    .to_vec()
+}
+
 pub(crate) fn canary() -> Vec<Vec<u8>> {
     vec![vec![0; 8]]
 }

@@ -4,6 +4,7 @@ use seabed_cluster::{Incremental, MonMap, OsdMap, feature};
 use seabed_crush::CrushMap;
 use seabed_denc::{Bytes, Decode, Encode};
 use seabed_messages::{Header, Packet, RawMessage};
+use seabed_mon::command::parse::Command;
 use seabed_storage::Transaction;
 
 /// `u16 kind | u16 version | u16 compat | u32 front length | front | data`.
@@ -89,6 +90,20 @@ pub(crate) fn crush_text(input: &[u8]) {
 pub(crate) fn transaction(input: &[u8]) {
     if let Ok(tx) = Transaction::from_bytes(Bytes::copy_from_slice(input)) {
         tx.to_bytes(0);
+    }
+}
+
+/// A command as text, and every kind of argument read from it.
+pub(crate) fn mon_command(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let Ok(command) = Command::parse(&[text.to_owned()]) else { return };
+    for name in ["pool", "ids", "id", "weight", "size", "var", "val", "objects", "who"] {
+        command.str(name);
+        let _ = command.int(name);
+        let _ = command.float(name);
+        command.flag(name);
+        command.list(name);
+        let _ = command.osd(name);
     }
 }
 

@@ -211,7 +211,7 @@ fn gaps_and_false_acknowledgements_end_it_duplicates_do_not() {
     };
     let mut server = open();
     assert_eq!(tids(&feed(&mut server, at(0), &numbered(1, 0), 99)), [1]);
-    assert_eq!(tids(&feed(&mut server, at(0), &numbered(1, 0), 99)), []);
+    assert!(feed(&mut server, at(0), &numbered(1, 0), 99).is_empty());
     let events = feed(&mut server, at(0), &numbered(3, 0), 99);
     assert!(matches!(closed(&events), Some(CloseReason::SequenceGap { expected: 2, found: 3 })));
     let events = feed(&mut open(), at(0), &numbered(1, 1), 99);

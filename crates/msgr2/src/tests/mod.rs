@@ -3,6 +3,7 @@
 mod faults;
 mod golden;
 mod hostile;
+mod table;
 mod world;
 
 use std::net::SocketAddr;

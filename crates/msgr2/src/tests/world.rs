@@ -18,7 +18,7 @@ use crate::{
 /// What a host does with its one session.
 pub(crate) enum Kept {
     Idle {
-        session: Session,
+        session: Box<Session>,
         waiting: bool,
     },
     /// The session is in the host's end of that pipe.
@@ -88,7 +88,7 @@ impl World {
         let m = message(n, self.random.below(3) * 700);
         let fresh = self.random.next() | 1;
         let lossy = self.policy.lossy;
-        let idle = || Kept::Idle { session: Session::new(lossy, fresh), waiting: false };
+        let idle = || Kept::Idle { session: Box::new(Session::new(lossy, fresh)), waiting: false };
         let taken = match self.hosts[h].kept.get_or_insert_with(idle) {
             Kept::Idle { session, .. } => session.push(m, &limits()),
             Kept::In(pipe) => {
@@ -106,7 +106,7 @@ impl World {
                 self.hosts[h].global_seq += 1;
                 let (a, b) = (&self.hosts[h], &self.hosts[1 - h]);
                 let d = dial(&a.local, &b.local, &self.policy, a.global_seq);
-                let conn = Connection::dial(self.now(), d, session, limits(), false);
+                let conn = Connection::dial(self.now(), d, *session, limits(), false);
                 let server = accept(&b.local, &self.policy);
                 let server = Connection::accept(self.now(), server, limits(), false);
                 let end = |host, conn| Some(End { host, conn, arriving: VecDeque::new() });
@@ -175,7 +175,7 @@ impl World {
             Event::Closed(reason) => {
                 let end = self.pipes[p].ends[e].take().unwrap();
                 if matches!(self.hosts[h].kept, Some(Kept::In(q)) if q == p) {
-                    let session = end.conn.into_session().unwrap();
+                    let session = Box::new(end.conn.into_session().unwrap());
                     let waiting = reason == CloseReason::Wait;
                     let lossy = session.is_lossy();
                     let kept = Kept::Idle { session, waiting };
@@ -215,7 +215,7 @@ impl World {
         }
         let session = match kept {
             None => None,
-            Some(Kept::Idle { session, .. }) => Some(session),
+            Some(Kept::Idle { session, .. }) => Some(*session),
             Some(Kept::In(q)) => self.end(q, h).take().unwrap().conn.into_session(),
         };
         let fresh = self.random.next() | 1;
@@ -247,7 +247,11 @@ impl World {
             40..900 => {
                 let max = 1 << self.random.below(14);
                 if let Some(p) = self.some_pipe() {
-                    if choice % 2 == 0 { self.read(p, h, max) } else { self.write(p, h, max) }
+                    if choice.is_multiple_of(2) {
+                        self.read(p, h, max)
+                    } else {
+                        self.write(p, h, max)
+                    }
                 }
             }
             900..990 => self.send(h),
