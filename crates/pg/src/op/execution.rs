@@ -170,7 +170,7 @@ impl Execution<'_> {
             OpCode::OmapCmp => self.omap_compare(op),
             OpCode::Write => self.write(op),
             OpCode::WriteFull => self.write_full(op),
-            OpCode::Append => self.append(op, answered),
+            OpCode::Append => self.append(op),
             OpCode::WriteSame => self.write_same(op),
             OpCode::Zero => self.zero(op, answered),
             OpCode::Truncate => self.truncate(op),

@@ -95,16 +95,13 @@ impl Execution<'_> {
     }
 
     /// APPEND: a write at the end.
-    pub(super) fn append(&mut self, op: &OsdOp, answered: &mut OsdOp) -> Done {
+    pub(super) fn append(&mut self, op: &OsdOp) -> Done {
         let range = extent(op)?;
         if range.length != op.indata.len() as u64 {
             return Err(Errno::EINVAL.into());
         }
         let offset = self.info.size;
         self.check_range(offset, range.length)?;
-        if let OpArgs::Extent { offset: answered, .. } = &mut answered.args {
-            *answered = offset;
-        }
         self.write_at(offset, op.indata.clone(), op.flags)
     }
 

@@ -4,6 +4,7 @@ mod golden;
 mod model;
 mod recorded;
 mod rules;
+mod sessions;
 
 use seabed_cluster::{
     Collection, EVersion, EntityName, Epoch, GhObject, HObject, ObjectInfo, ObjectLocator,
