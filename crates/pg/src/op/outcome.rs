@@ -80,8 +80,10 @@ pub struct OpOutcome {
 }
 
 impl OpOutcome {
-    /// Puts results, outputs and versions into `reply`, as recorded replies have them. `version` is the write's, or the ERROR
-    /// entry's; `last` is the PG's `last_update` and `last_user_version`.
+    /// Puts results, outputs and versions into `reply`, as recorded replies have them.
+    ///
+    /// `version` is the write's, or the ERROR entry's; `last` is the PG's `last_update` and
+    /// `last_user_version`.
     pub fn fill(&self, reply: &mut MOsdOpReply, version: EVersion, last: (EVersion, u64)) {
         reply.result = self.result;
         let outputs = self.effect.is_none();
