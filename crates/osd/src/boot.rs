@@ -1,7 +1,9 @@
 //! From a start to being up in the map, and back there when the map says that we are down.
 
 use seabed_cluster::{Epoch, Now, Time};
-use seabed_messages::{MMonGetVersion, MMonSubscribe, MOsdBeacon, MOsdBoot, Paxos, Subscription};
+use seabed_messages::{
+    MMonGetVersion, MMonSubscribe, MOsdBeacon, MOsdBoot, MOsdMarkMeDown, Paxos, Subscription,
+};
 use seabed_pg::{Level, Outbox, Peer};
 
 use crate::Osd;
@@ -100,6 +102,9 @@ impl Osd {
                 self.beacon(now, out);
                 self.report_soon(now);
             }
+            (Phase::Active { .. }, _) if self.leaving => {
+                out.stop.get_or_insert_with(|| "marked down as asked".into());
+            }
             (Phase::Active { .. }, _) => {
                 self.log(out, Level::Warn, format_args!("epoch {} says we are down", map.epoch));
                 self.phase = Phase::Learning;
@@ -115,12 +120,12 @@ impl Osd {
         if !self.mon_connected {
             return;
         }
-        if let Phase::Booting { again_at } = self.phase {
-            if now.mono >= again_at {
-                self.phase = Phase::Booting { again_at: now.mono + self.config.retry };
-                self.ask_for_maps(now, out);
-                self.ask_version(out);
-            }
+        if let Phase::Booting { again_at } = self.phase
+            && now.mono >= again_at
+        {
+            self.phase = Phase::Booting { again_at: now.mono + self.config.retry };
+            self.ask_for_maps(now, out);
+            self.ask_version(out);
         }
         if self.maps_asked.is_some_and(|at| now.mono >= at) && !self.phase.is_active() {
             self.ask_for_maps(now, out);
@@ -137,6 +142,26 @@ impl Osd {
             Phase::Learning if self.mon_connected => self.maps_asked,
             _ => None,
         }
+    }
+
+    /// Asks to be marked down, and dead: then nobody waits for promises made to us.
+    pub(crate) fn leave(&mut self, out: &mut Outbox) {
+        let Some(map) = self.map.clone().filter(|_| self.phase.is_active()) else {
+            out.stop = Some("stopped before it was up".into());
+            return;
+        };
+        let message = MOsdMarkMeDown {
+            paxos: Paxos::at(map.epoch.0.into()),
+            fsid: self.config.fsid,
+            target: self.config.whoami,
+            target_addrs: self.config.addrs.client.clone(),
+            epoch: map.epoch,
+            request_ack: true,
+            down_and_dead: true,
+            ..MOsdMarkMeDown::default()
+        };
+        out.send(Peer::Mon, message);
+        self.leaving = true;
     }
 
     /// Tells the monitor that we live, and how old a map our PGs may still need.

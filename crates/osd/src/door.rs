@@ -107,7 +107,7 @@ impl Osd {
         }
         let Message::OsdOp(message) = packet.message else { return Ok(()) };
         let reqid = message.reqid_of(entity, tid);
-        let op = ClientOp { session: id, entity, tid, reqid, message: message.into() };
+        let op = ClientOp { session: id, entity, tid, reqid, message };
         self.with_pg(now, pg, store, out, |pg, env| pg.client_op(env, op))?;
         Ok(())
     }
@@ -119,7 +119,8 @@ impl Osd {
             return;
         }
         self.waiting_map.push_back((from, packet));
-        if self.mon_connected {
+        // The first that waits asks for all.
+        if self.mon_connected && self.waiting_map.len() == 1 {
             self.ask_for_maps(now, out);
         }
     }

@@ -86,7 +86,7 @@ impl Osd {
     }
 
     pub(crate) fn heartbeat_tick(&mut self, now: Now, out: &mut Outbox) {
-        if !self.phase.is_active() || !self.heartbeat.next.is_some_and(|at| now.mono >= at) {
+        if !self.phase.is_active() || self.heartbeat.next.is_none_or(|at| now.mono < at) {
             return;
         }
         self.heartbeat.next = Some(now.mono + self.config.heartbeat_interval);

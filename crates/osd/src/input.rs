@@ -39,6 +39,9 @@ pub enum Input {
     },
     /// A (new) session with a monitor is open.
     MonConnected,
+    /// The process was asked to end: the monitor is told, and [`Outbox::stop`](crate::Outbox::stop)
+    /// is set when it has marked the OSD down. The caller ends in any case after a few seconds.
+    Stop,
     /// Time passed; due when [`Osd::wake_at`](crate::Osd::wake_at) says so.
     Tick,
 }

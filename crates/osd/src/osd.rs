@@ -61,6 +61,8 @@ pub struct Osd {
     pub(crate) heartbeat: Heartbeat,
     pub(crate) births: BTreeMap<PoolId, Option<Epoch>>,
     pub(crate) mon_connected: bool,
+    /// The process is about to end.
+    pub(crate) leaving: bool,
     pub(crate) maps_asked: Option<Time>,
     pub(crate) report_at: Option<Time>,
     pub(crate) beacon_at: Option<Time>,
@@ -107,6 +109,7 @@ impl Osd {
             heartbeat: Heartbeat::default(),
             births: BTreeMap::new(),
             mon_connected: false,
+            leaving: false,
             maps_asked: None,
             report_at: None,
             beacon_at: None,
@@ -160,6 +163,10 @@ impl Osd {
             }
             Input::MonConnected => {
                 self.mon_connected(now, out);
+                Ok(())
+            }
+            Input::Stop => {
+                self.leave(out);
                 Ok(())
             }
             Input::Tick => self.tick(now, store, out),

@@ -44,13 +44,14 @@ impl Osd {
         }
         let mut shown = BTreeSet::new();
         for (to, packet) in out.sent.split_off(mark) {
-            if let Peer::Osd(osd) = to {
-                if behind.contains(&osd) && shown.insert(osd) {
-                    let since = self.surely_has(osd);
-                    let m = self.maps.message(store, since, self.config.maps_sent)?;
-                    self.peer_has(osd, m.last().unwrap_or(newest));
-                    out.send(to, m);
-                }
+            if let Peer::Osd(osd) = to
+                && behind.contains(&osd)
+                && shown.insert(osd)
+            {
+                let since = self.surely_has(osd);
+                let m = self.maps.message(store, since, self.config.maps_sent)?;
+                self.peer_has(osd, m.last().unwrap_or(newest));
+                out.send(to, m);
             }
             out.sent.push((to, packet));
         }

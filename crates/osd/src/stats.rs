@@ -29,7 +29,7 @@ impl Osd {
         store: &mut dyn ObjectStore,
         out: &mut Outbox,
     ) -> Step {
-        if !self.report_at.is_some_and(|at| now.mono >= at) {
+        if self.report_at.is_none_or(|at| now.mono < at) {
             return Ok(());
         }
         if !self.phase.is_active() || !self.mon_connected {

@@ -178,7 +178,7 @@ impl Osd {
             let known = match before {
                 Some(before) if before.pools.contains_key(pool) => continue,
                 Some(_) => Some(map.epoch),
-                None => None,
+                None => (map.epoch == Epoch(1)).then_some(map.epoch),
             };
             self.births.insert(*pool, known);
         }

@@ -89,6 +89,21 @@ fn kills(seed: u64, plant: impl Fn(&mut World)) -> World {
                 world.run(steps);
                 world.cut.remove(&n);
             }
+            2 if world.random.one_in(2) => {
+                // The power goes.
+                for n in 0..osds {
+                    world.kill(n);
+                }
+                for n in 0..osds {
+                    world.mon.mark_down(n);
+                }
+                world.run(50);
+                for n in 0..osds {
+                    if !world.random.one_in(4) {
+                        world.start(n);
+                    }
+                }
+            }
             _ if world.nodes[n].osd.is_some() => {
                 world.kill(n);
                 let noticed = world.random.below(2000);

@@ -117,10 +117,10 @@ impl Pg {
     /// still lead then. Those that were written are found in the log.
     pub(crate) fn requeue(&mut self, role: Role) {
         let mut all = VecDeque::new();
-        if let Role::Primary(primary) = role {
-            if let Phase::Active(active) = primary.phase {
-                all.extend(active.in_flight.requests());
-            }
+        if let Role::Primary(primary) = role
+            && let Phase::Active(active) = primary.phase
+        {
+            all.extend(active.in_flight.requests());
         }
         for (_, ops) in std::mem::take(&mut self.waiting.object) {
             all.extend(ops);

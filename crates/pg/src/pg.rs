@@ -287,7 +287,7 @@ impl Pg {
 
     fn assume_role(&mut self) {
         self.role = if self.is_primary() {
-            Role::Primary(Box::new(Primary::default()))
+            Role::Primary(Box::default())
         } else {
             self.waiting.clear();
             Role::Stray

@@ -390,10 +390,9 @@ impl Pg {
 /// The planted bug of an acknowledgement that waits for nothing.
 #[cfg(feature = "planted-bugs")]
 fn ack_too_early(env: &mut Env<'_>, mut change: NewChange) -> NewChange {
-    if env.config.planted == Some(crate::PlantedBug::AckBeforeCommit) {
-        if let Some(reply) = change.reply.take() {
-            env.out.send(Peer::Client(reply.request.session), reply.packet);
-        }
+    let early = env.config.planted == Some(crate::PlantedBug::AckBeforeCommit);
+    if let Some(reply) = change.reply.take_if(|_| early) {
+        env.out.send(Peer::Client(reply.request.session), reply.packet);
     }
     change
 }

@@ -92,7 +92,7 @@ impl Client {
         let known = self.objects.entry(object.into()).or_default();
         known.sent += 1;
         let number = known.sent;
-        if number % 5 == 0 {
+        if number.is_multiple_of(5) {
             let op = OsdOp::plain(OpCode::Delete, Bytes::new());
             return self.request(object, vec![op], Some(number), now);
         }

@@ -12,6 +12,8 @@ mod divergence;
 mod keys;
 mod merge;
 mod missing;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -57,7 +57,9 @@ impl Pg {
             complete_ondisk: complete,
             ..Active::default()
         };
-        self.set_phase(Phase::Active(Box::new(active)), None);
+        // Who does not answer for long is asked from the start again.
+        let patience = env.now.mono + env.config.ask_again * 6;
+        self.set_phase(Phase::Active(Box::new(active)), Some(patience));
         env.out.request(Request::Report(self.id.pg));
         Ok(())
     }
@@ -88,7 +90,7 @@ impl Pg {
                 }
                 let info =
                     PgInfo { last_backfill: copy.info.last_backfill.clone(), ..self.info.clone() };
-                let past = dne.then(|| self.past.clone()).unwrap_or_default();
+                let past = if dne { self.past.clone() } else { Default::default() };
                 env.out.send(Peer::Osd(osd), wire::log(epoch, since, info, log, past, lease));
             }
             Way::Fill(log) => {
@@ -143,11 +145,11 @@ impl Pg {
             return Ok(());
         }
         active.complete_ondisk.insert(from, info.last_complete);
-        if let Some(primary) = self.primary_mut() {
-            if let Some(copy) = primary.peers.get_mut(&from) {
-                copy.info.history.merge(&info.history);
-                copy.info.last_epoch_started = info.last_epoch_started;
-            }
+        if let Some(primary) = self.primary_mut()
+            && let Some(copy) = primary.peers.get_mut(&from)
+        {
+            copy.info.history.merge(&info.history);
+            copy.info.last_epoch_started = info.last_epoch_started;
         }
         self.check_activated(env)
     }
@@ -190,11 +192,6 @@ impl Pg {
     pub(crate) fn active_sees_map(&mut self, env: &mut Env<'_>) -> Step {
         self.lease_check_dead(env);
         self.recover(env)
-    }
-
-    /// Wishes of an active PG that the monitor has not met.
-    pub(crate) fn wish_again(&mut self, env: &mut Env<'_>) -> Step {
-        self.check_clean(env)
     }
 
     /// Everything is where it belongs, or all that can be is.

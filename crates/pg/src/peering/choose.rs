@@ -126,19 +126,24 @@ fn fill_up(
 
 #[cfg(test)]
 mod tests {
-    use seabed_cluster::HObject;
+    use seabed_cluster::{HObject, PgHistory};
 
     use super::*;
 
     fn info(started: u32, update: (u32, u64), tail: u64) -> PgInfo {
-        let mut i = PgInfo::default();
-        i.last_epoch_started = Epoch(started);
-        i.history.last_epoch_started = Epoch(started);
-        i.history.epoch_created = Epoch(1);
-        i.last_update = EVersion::new(Epoch(update.0), update.1);
-        i.last_complete = i.last_update;
-        i.log_tail = EVersion::new(Epoch(if tail == 0 { 0 } else { 1 }), tail);
-        i
+        let last_update = EVersion::new(Epoch(update.0), update.1);
+        PgInfo {
+            last_epoch_started: Epoch(started),
+            history: PgHistory {
+                last_epoch_started: Epoch(started),
+                epoch_created: Epoch(1),
+                ..PgHistory::default()
+            },
+            last_update,
+            last_complete: last_update,
+            log_tail: EVersion::new(Epoch(u32::from(tail != 0)), tail),
+            ..PgInfo::default()
+        }
     }
 
     fn member(up: &[i32], acting: &[i32]) -> Membership {

@@ -191,9 +191,12 @@ impl Pg {
                 env.out.request(Request::ActingSet(self.id.pg, want));
             }
             Phase::WaitUpThru { .. } => up_thru = true,
-            Phase::Active(active) if active.activated && !active.clean => {
-                return self.wish_again(env);
+            Phase::Active(active) if !active.activated => {
+                let text = format!("{:?} do not answer their activation", active.waiting);
+                self.log_line(env, Level::Warn, format_args!("{text}"));
+                return self.start_peering(env);
             }
+            Phase::Active(active) if !active.clean => return self.check_clean(env),
             _ => {}
         }
         for osd in ask {

@@ -28,7 +28,8 @@ impl Pg {
         }
         match &self.role {
             Role::Primary(_) => self.log_for_primary(env, from, info, log, missing),
-            Role::Stray if self.member.acting_primary == Some(from) => {
+            // A replica, too: a primary that misses our answer begins again.
+            _ if self.member.acting_primary == Some(from) => {
                 self.activate_by_log(env, from, info, &log, lease)
             }
             _ => Ok(()),
@@ -51,6 +52,9 @@ impl Pg {
         match &self.role {
             Role::Primary(_) => self.info_for_primary(env, from, &info, ack),
             Role::Stray if self.member.acting_primary == Some(from) => {
+                self.activate_by_info(env, from, info, lease)
+            }
+            Role::Replica(r) if r.primary == from && lease.is_some() => {
                 self.activate_by_info(env, from, info, lease)
             }
             Role::Replica(r) if r.primary == from => self.news(env, &info),

@@ -195,10 +195,8 @@ impl Pg {
         let done = backfill.done.clone();
         let since = self.info.history.same_interval_since;
         let op = if last { BackfillOp::Finish } else { BackfillOp::Progress };
-        if !last {
-            if let Some(copy) = self.primary_mut().and_then(|p| p.peers.get_mut(&osd)) {
-                copy.info.last_backfill = done.clone();
-            }
+        if !last && let Some(copy) = self.primary_mut().and_then(|p| p.peers.get_mut(&osd)) {
+            copy.info.last_backfill = done.clone();
         }
         let stats = self.info.stats.clone();
         let packet = wire::backfill(self.id, op, self.epoch, since, done, stats);

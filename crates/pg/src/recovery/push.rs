@@ -150,7 +150,7 @@ impl Pg {
 
     /// Writes what a push brings; true if the object is whole with it.
     pub(super) fn apply_push(&mut self, tx: &mut Transaction, push: &PushOp) -> bool {
-        let (coll, gh) = (self.coll.clone(), self.gh(&push.soid));
+        let (coll, gh) = (self.coll, self.gh(&push.soid));
         let info = &push.recovery_info;
         let whole = push.after.data_complete && push.after.omap_complete;
         let attrs = if push.before.first {
