@@ -280,9 +280,10 @@ impl<'m> Run<'m> {
     fn pick(&mut self, bucket: &Bucket, r: u32, position: usize, permute: bool) -> Option<i32> {
         let cost = match bucket.data {
             BucketData::Uniform { .. } | BucketData::Tree { .. } => 1,
+            _ if permute => 1,
             _ => bucket.items.len() as u64,
         };
-        self.work_left = self.work_left.saturating_sub(cost + 1);
+        self.work_left = self.work_left.saturating_sub(cost);
         if self.work_left == 0 {
             return None;
         }
@@ -317,6 +318,11 @@ impl<'m> Run<'m> {
     ) -> Descent<'m> {
         let mut at = bucket;
         loop {
+            // An empty bucket is work, too: it is tried as often as the map says.
+            self.work_left = self.work_left.saturating_sub(1);
+            if self.work_left == 0 {
+                return Descent::DeadEnd;
+            }
             if at.items.is_empty() {
                 return Descent::Empty(at);
             }

@@ -11,7 +11,7 @@ const DEPTH_MAX: usize = 64;
 
 /// Most nodes of a walk: a map that shows each bucket in several places, level upon level, would
 /// otherwise multiply.
-const NODES_MAX: usize = 1 << 20;
+const NODES_MAX: usize = 1 << 18;
 
 /// A line of `ceph osd tree`.
 #[derive(Debug, Clone, PartialEq, Eq)]

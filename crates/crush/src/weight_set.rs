@@ -12,6 +12,33 @@ use crate::{BucketAlg, ChooseArg, ChooseArgs, CrushError, CrushMap};
 /// ends here.
 const DEPTH_MAX: u32 = 64;
 
+/// How many buckets one weight change may touch: where buckets are in several others, level upon
+/// level, the ways up multiply.
+const STEPS_MAX: u32 = 1 << 16;
+
+/// What is left of the above.
+#[derive(Debug)]
+struct Climb {
+    depth: u32,
+    steps: u32,
+}
+
+impl Climb {
+    fn start() -> Self {
+        Self { depth: DEPTH_MAX, steps: STEPS_MAX }
+    }
+
+    /// Runs `f` one level up, if there is one.
+    fn up(&mut self, f: impl FnOnce(&mut Self)) {
+        if self.depth > 0 && self.steps > 0 {
+            self.depth -= 1;
+            self.steps -= 1;
+            f(self);
+            self.depth += 1;
+        }
+    }
+}
+
 fn arg_of(args: &mut ChooseArgs, bucket: i32) -> Option<&mut ChooseArg> {
     args.get_mut(&u32::try_from(slot(bucket)?).ok()?)
 }
@@ -56,18 +83,18 @@ impl CrushMap {
     /// Changes an item's weight in every bucket that holds it, and so on up to the roots.
     /// With `sets`, the weight-sets take the new weight, too.
     pub fn adjust_item_weight(&mut self, id: i32, w: u32, sets: bool) -> Result<(), CrushError> {
-        if self.adjust_everywhere(id, w, sets, DEPTH_MAX) {
+        if self.adjust_everywhere(id, w, sets, &mut Climb::start()) {
             Ok(())
         } else {
             Err(CrushError::not_found("item", id))
         }
     }
 
-    fn adjust_everywhere(&mut self, id: i32, weight: u32, sets: bool, depth: u32) -> bool {
+    fn adjust_everywhere(&mut self, id: i32, weight: u32, sets: bool, climb: &mut Climb) -> bool {
         let holders: Vec<i32> =
             self.iter_buckets().filter(|b| b.items.contains(&id)).map(|b| b.id).collect();
         for bucket in &holders {
-            self.adjust_in_bucket(id, weight, *bucket, sets, depth);
+            self.adjust_in_bucket(id, weight, *bucket, sets, climb);
         }
         !holders.is_empty()
     }
@@ -80,10 +107,17 @@ impl CrushMap {
         bucket: i32,
         sets: bool,
     ) -> bool {
-        self.adjust_in_bucket(id, w, bucket, sets, DEPTH_MAX)
+        self.adjust_in_bucket(id, w, bucket, sets, &mut Climb::start())
     }
 
-    fn adjust_in_bucket(&mut self, id: i32, w: u32, bucket: i32, sets: bool, depth: u32) -> bool {
+    fn adjust_in_bucket(
+        &mut self,
+        id: i32,
+        w: u32,
+        bucket: i32,
+        sets: bool,
+        climb: &mut Climb,
+    ) -> bool {
         let tunables = self.tunables;
         let Some(b) = self.bucket_mut(bucket) else { return false };
         let Some(at) = b.position(id) else { return false };
@@ -97,15 +131,15 @@ impl CrushMap {
                 }
             }
         }
-        if depth > 0 {
-            self.adjust_everywhere(bucket, total, false, depth - 1);
-            self.sum_weight_sets(bucket, depth - 1);
-        }
+        climb.up(|climb| {
+            self.adjust_everywhere(bucket, total, false, climb);
+            self.sum_weight_sets(bucket, climb);
+        });
         true
     }
 
     /// Tells the parents of a bucket the sums of its weight-sets.
-    fn sum_weight_sets(&mut self, bucket: i32, depth: u32) {
+    fn sum_weight_sets(&mut self, bucket: i32, climb: &mut Climb) {
         let keys: Vec<i64> = self.choose_args.iter().map(|(k, _)| k).collect();
         for key in keys {
             let Some(args) = self.choose_args.get_mut(key) else { continue };
@@ -113,14 +147,14 @@ impl CrushMap {
             let sum = |set: &Vec<u32>| set.iter().fold(0u32, |a, w| a.wrapping_add(*w));
             let sums: Vec<u32> = arg.weight_sets.iter().map(sum).collect();
             if !sums.is_empty() {
-                self.set_weight_set(key, bucket, &sums, depth);
+                self.set_weight_set(key, bucket, &sums, climb);
             }
         }
     }
 
     /// Sets the weights of an item, one a position, in one weight-set, and the sums above it.
     /// As the reference does, buckets without weights in the set get their own.
-    fn set_weight_set(&mut self, key: i64, item: i32, weights: &[u32], depth: u32) {
+    fn set_weight_set(&mut self, key: i64, item: i32, weights: &[u32], climb: &mut Climb) {
         self.complete_weight_set(key);
         let places: Vec<(i32, usize)> =
             self.iter_buckets().filter_map(|b| Some((b.id, b.position(item)?))).collect();
@@ -137,9 +171,7 @@ impl CrushMap {
             }
             let sum = |set: &Vec<u32>| set.iter().fold(0u32, |a, w| a.wrapping_add(*w));
             let sums: Vec<u32> = arg.weight_sets.iter().map(sum).collect();
-            if depth > 0 {
-                self.set_weight_set(key, bucket, &sums, depth - 1);
-            }
+            climb.up(|climb| self.set_weight_set(key, bucket, &sums, climb));
         }
     }
 
@@ -184,19 +216,23 @@ impl CrushMap {
 
     /// Computes every bucket's weight anew from the devices up.
     pub fn reweight(&mut self) -> Result<(), CrushError> {
+        let mut done = BTreeSet::new();
         for root in self.roots(false) {
-            self.reweight_bucket(root, DEPTH_MAX);
+            self.reweight_bucket(root, DEPTH_MAX, &mut done);
         }
         self.rebuild_shadow_trees()
     }
 
-    fn reweight_bucket(&mut self, id: i32, depth: u32) {
+    fn reweight_bucket(&mut self, id: i32, depth: u32, done: &mut BTreeSet<i32>) {
+        if !done.insert(id) {
+            return;
+        }
         let Some(items) = self.bucket(id).map(|b| b.items.clone()) else { return };
         let tunables = self.tunables;
         let (mut inner, mut sum) = (0u32, 0u64);
         for (at, item) in items.iter().enumerate().filter(|(_, i)| **i < 0) {
             if depth > 0 {
-                self.reweight_bucket(*item, depth - 1);
+                self.reweight_bucket(*item, depth - 1, done);
             }
             let Some(weight) = self.bucket(*item).map(|b| b.weight) else { continue };
             (inner, sum) = (inner + 1, sum + u64::from(weight));
