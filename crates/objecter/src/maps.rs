@@ -22,6 +22,10 @@ pub(crate) enum Advance {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Maps {
     newest: Option<Arc<OsdMap>>,
+    /// Maps passed by the last message before the newest, oldest first.
+    passed: Vec<Arc<OsdMap>>,
+    /// The last message jumped over maps that nobody here has seen.
+    jumped: bool,
 }
 
 impl Maps {
@@ -34,9 +38,22 @@ impl Maps {
         self.newest.as_ref().map_or(Epoch(0), |m| m.epoch)
     }
 
+    /// The maps between the one before the last message and the newest: what had another primary in
+    /// one of them may have lost its operations, even if the newest says nothing of it.
+    pub(crate) fn passed(&mut self) -> Vec<Arc<OsdMap>> {
+        std::mem::take(&mut self.passed)
+    }
+
+    /// True if the last message jumped over maps: what they said is unknown.
+    pub(crate) fn jumped(&self) -> bool {
+        self.jumped
+    }
+
     /// Takes what a monitor or an OSD sent.
     pub(crate) fn take(&mut self, message: &MOsdMap) -> Advance {
         let before = self.epoch();
+        self.passed.clear();
+        self.jumped = false;
         let Some(last) = message.last() else { return Advance::Nothing };
         if last <= before {
             return Advance::Nothing;
@@ -56,7 +73,7 @@ impl Maps {
                 let step = Incremental::decode(bytes.clone()).map_err(|e| e.to_string())?;
                 let mut map = OsdMap::clone(map);
                 map.apply(&step).map_err(|e| e.to_string())?;
-                self.newest = Some(Arc::new(map));
+                self.passed.extend(self.newest.replace(Arc::new(map)));
                 continue;
             }
             let Some((_, full)) = message.full.range(next..).next() else { return Ok(()) };
@@ -64,7 +81,8 @@ impl Maps {
             if map.epoch < next {
                 return Err(format!("a full map of epoch {} under a newer number", map.epoch));
             }
-            self.newest = Some(Arc::new(map));
+            self.jumped |= self.newest.is_some() && map.epoch > next;
+            self.passed.extend(self.newest.replace(Arc::new(map)));
         }
         Ok(())
     }

@@ -288,8 +288,32 @@ impl Objecter {
         }
     }
 
+    /// Follows every map up to the newest: an operation whose target was another one on the way is
+    /// sent again, since its primary may have dropped it in between.
     fn map_changed(&mut self, out: &mut Vec<Output>) {
+        for map in self.maps.passed() {
+            self.close_stale(&map, out);
+            for op in self.ops.values_mut().filter(|op| op.sent_epoch < map.epoch) {
+                if let Ok(target) = Target::of(&map, &op.request)
+                    && op.target.as_ref() != Some(&target)
+                {
+                    op.target = Some(target);
+                    op.sent_to = None;
+                }
+            }
+        }
         let Some(map) = self.maps.newest().cloned() else { return };
+        self.close_stale(&map, out);
+        if self.maps.jumped() {
+            self.ops.values_mut().for_each(|op| op.sent_to = None);
+        }
+        for id in self.ids_of(|_| true) {
+            self.aim(id, out);
+        }
+    }
+
+    /// Closes sessions with OSDs that are down in a map or have other addresses there.
+    fn close_stale(&mut self, map: &OsdMap, out: &mut Vec<Output>) {
         let gone: Vec<OsdId> = self
             .sessions
             .iter()
@@ -300,9 +324,6 @@ impl Objecter {
             self.sessions.remove(&osd);
             out.push(Output::CloseOsd(osd));
             self.forget_sent(osd);
-        }
-        for id in self.ids_of(|_| true) {
-            self.aim(id, out);
         }
     }
 
