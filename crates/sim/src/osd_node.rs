@@ -254,10 +254,10 @@ impl World {
             let Node::Osd(o) = other.node else { continue };
             let o = OsdId(o as i32);
             let life = map.addrs(o).map_or(0, |a| life_of(&a.cluster));
-            if !map.is_up(o) || life != other.life {
-                if let Some(side) = self.net.conns.get(&id).and_then(|c| c.side(me)) {
-                    self.hang_up(id, side);
-                }
+            if (!map.is_up(o) || life != other.life)
+                && let Some(side) = self.net.conns.get(&id).and_then(|c| c.side(me))
+            {
+                self.hang_up(id, side);
             }
         }
         let stale: Vec<(Peer, ConnId)> = self.osds[n]
@@ -315,11 +315,9 @@ impl World {
 
     pub(crate) fn osd_opened(&mut self, n: usize, id: ConnId, to: usize, line: Line, from: End) {
         match (line, to) {
-            (Line::Mon, _) => {
-                if self.osds[n].mon == Some(id) {
-                    self.osds[n].mon_open = true;
-                    self.osd_step(n, Input::MonConnected);
-                }
+            (Line::Mon, _) if self.osds[n].mon == Some(id) => {
+                self.osds[n].mon_open = true;
+                self.osd_step(n, Input::MonConnected);
             }
             (Line::Public, 1) => {
                 let Node::Client(c) = from.node else { return };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use seabed_cluster::{Now, Time, UTime, Uuid, feature};
 use seabed_denc::ceph_crc32c;
-use seabed_messages::{Message, Packet};
+use seabed_messages::Packet;
 
 use crate::chance::Chance;
 use crate::check::{Epochs, History, Primaries};
@@ -14,7 +14,7 @@ use crate::mon_node::MonNode;
 use crate::net::{ConnId, Due, End, Item, Line, Net, Node};
 use crate::osd_node::OsdNode;
 use crate::plan::Plan;
-use crate::trace::Trace;
+use crate::trace::{Trace, summary};
 
 /// The cluster.
 pub(crate) const FSID: Uuid = Uuid([0x5e; 16]);
@@ -430,39 +430,5 @@ impl World {
             let at = last + after + Duration::from_micros(1);
             self.at(at, Event::Lost { conn: id, side: 1 - side, refused: false });
         }
-    }
-}
-
-/// A message in one line.
-fn summary(packet: &Packet) -> String {
-    use Message as M;
-    let name = packet.message.name();
-    match &packet.message {
-        M::PgQuery2(m) => format!("{name} {} {:?} since {}", m.pg.pg, m.query.kind, m.query.since),
-        M::PgNotify2(m) => format!(
-            "{name} {} lu {} les {} complete {}",
-            m.pg.pg,
-            m.notify.info.last_update,
-            m.notify.info.last_epoch_started,
-            m.notify.info.last_backfill.is_max()
-        ),
-        M::PgInfo2(m) => format!("{name} {} lu {}", m.pg.pg, m.info.last_update),
-        M::PgLog(m) => format!(
-            "{name} {} ({},{}] {} entries, {} missing",
-            m.info.pgid,
-            m.log.tail,
-            m.log.head,
-            m.log.log.len(),
-            m.missing.items.len(),
-        ),
-        M::OsdRepOp(m) => format!("{name} {} {}", m.pg.pg, m.version),
-        M::OsdMap(m) => format!("{name} {:?}..{:?}", m.first(), m.last()),
-        M::OsdOp(m) => format!("{name} tid {} {:?} {} e{}", packet.tid, m.object, m.pg.pg, m.epoch),
-        M::OsdOpReply(m) => format!("{name} tid {} {:?} {}", packet.tid, m.object, m.result),
-        M::PgBackfill(m) => format!("{name} {} {:?}", m.pg, m.op),
-        M::OsdPgTemp(m) => format!("{name} {:?}", m.pg_temp),
-        M::MonCommand(m) => format!("{name} {:?}", m.command),
-        M::MonCommandAck(m) => format!("{name} {} {}", m.result, m.status),
-        _ => name.to_string(),
     }
 }

@@ -83,7 +83,7 @@ fn difference(a: &BTreeMap<GhObject, Content>, b: &BTreeMap<GhObject, Content>) 
             ("omap", content.omap != other.omap),
         ];
         if let Some((part, _)) = parts.iter().find(|(_, differs)| *differs) {
-            return Some(format!("{}: {part}", name(object)));
+            return Some(format!("{}: {part}: {content:?} and {other:?}", name(object)));
         }
     }
     b.keys().find(|o| !a.contains_key(o)).map(|o| format!("{}: other only", name(o)))
