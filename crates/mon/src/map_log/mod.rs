@@ -69,6 +69,13 @@ pub trait MapLog {
     /// The snapshot that entries continue, if one was ever made.
     fn snapshot(&self) -> Result<Option<(Version, Bytes)>, LogError>;
 
+    /// Whether this monitor is the one that acts on timers (marks OSDs down or out that nobody
+    /// spoke for). Decided below this port, by a lease where there are several monitors; every
+    /// such act is still an append that can lose.
+    fn leads(&mut self) -> bool {
+        true
+    }
+
     /// Replaces all entries up to and with `version` by `snapshot`.
     fn trim(&mut self, version: Version, snapshot: Bytes) -> Result<(), LogError>;
 }
@@ -85,6 +92,9 @@ impl<T: MapLog + ?Sized> MapLog for Box<T> {
     }
     fn snapshot(&self) -> Result<Option<(Version, Bytes)>, LogError> {
         (**self).snapshot()
+    }
+    fn leads(&mut self) -> bool {
+        (**self).leads()
     }
     fn trim(&mut self, version: Version, snapshot: Bytes) -> Result<(), LogError> {
         (**self).trim(version, snapshot)

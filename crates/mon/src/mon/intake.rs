@@ -173,8 +173,11 @@ impl Monitor {
 
     fn pool_stats(&mut self, id: SessionId, tid: u64, m: &MGetPoolStats, out: &mut Outbox) {
         let map = self.state.osdmap();
-        let mut reply = MGetPoolStatsReply { per_pool: true, ..MGetPoolStatsReply::default() };
-        reply.fsid = self.state.monmap.fsid;
+        let mut reply = MGetPoolStatsReply {
+            fsid: self.state.monmap.fsid,
+            per_pool: !self.stats.pool_stores.is_empty(),
+            ..MGetPoolStatsReply::default()
+        };
         for name in &m.pools {
             let Some(pool) = map.pool_by_name(name) else { continue };
             let sum = self.stats.pool(pool);

@@ -152,7 +152,8 @@ impl Monitor {
             Input::SessionClosed(session) => self.close(session),
             Input::Message { session, packet } => self.message(now, session, packet, out),
             Input::LogCommitted => {}
-            Input::Tick => self.tick(now),
+            Input::Tick if log.leads() => self.tick(now),
+            Input::Tick => {}
         }
         self.advance(now, log, out)?;
         self.propose_if_due(now, log, out)?;

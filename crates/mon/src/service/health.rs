@@ -376,15 +376,6 @@ fn damaged(inputs: &Inputs<'_>, checks: &mut Checks) {
             format!("{n}/{} objects unfound ({})", sum.num_objects, ratio_text(n, sum.num_objects));
         warn(checks, "OBJECT_UNFOUND", n.unsigned_abs(), text, detail);
     }
-    if sum.num_objects_misplaced > 0 {
-        let n = sum.num_objects_misplaced;
-        let text = format!(
-            "{n}/{} objects misplaced ({})",
-            sum.num_object_copies,
-            ratio_text(n, sum.num_object_copies)
-        );
-        warn(checks, "OBJECT_MISPLACED", n.unsigned_abs(), text, Vec::new());
-    }
     let bad: Vec<String> = inputs
         .stats
         .pgs

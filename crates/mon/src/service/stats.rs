@@ -60,7 +60,7 @@ const RATE_WINDOW: Duration = Duration::from_secs(10);
 /// Samples kept for rates, one per report at most.
 const SAMPLES_MAX: usize = 64;
 
-/// One sample of the cluster's counters.
+/// One sample of the work done so far.
 #[derive(Debug, Clone)]
 struct Sample {
     at: Time,
@@ -120,6 +120,7 @@ pub struct PgMap {
     pub osds: BTreeMap<OsdId, OsdStat>,
     /// What each OSD's store keeps for each pool.
     pub pool_stores: BTreeMap<(PoolId, OsdId), StoreStatfs>,
+    work: BTreeMap<PoolId, ObjectStatSum>,
     samples: Vec<Sample>,
 }
 
@@ -150,7 +151,16 @@ impl PgMap {
             let newer = |old: &PgStat| {
                 (stat.reported_epoch, stat.reported_seq) > (old.reported_epoch, old.reported_seq)
             };
-            if self.pgs.get(&pg).is_none_or(newer) {
+            let old = self.pgs.get(&pg);
+            if old.is_none_or(newer) {
+                // Work counts from the second report on: the first tells of all time.
+                if let Some(old) = old {
+                    add_work(
+                        self.work.entry(pg.pool).or_default(),
+                        &old.stats.sum,
+                        &stat.stats.sum,
+                    );
+                }
                 self.pgs.insert(pg, stat);
             }
         }
@@ -163,6 +173,7 @@ impl PgMap {
     pub fn follow(&mut self, map: &OsdMap) {
         self.pgs.retain(|pg, _| exists(map, *pg));
         self.osds.retain(|osd, _| map.exists(*osd));
+        self.work.retain(|pool, _| map.pools.contains_key(pool));
         self.pool_stores.retain(|(pool, osd), _| map.pools.contains_key(pool) && map.exists(*osd));
         for stat in self.pgs.values_mut() {
             if !map.is_up(stat.acting_primary) {
@@ -175,11 +186,7 @@ impl PgMap {
         if self.samples.last().is_some_and(|s| at.saturating_sub(s.at) < RATE_WINDOW / 32) {
             return;
         }
-        let mut by_pool: BTreeMap<PoolId, ObjectStatSum> = BTreeMap::new();
-        for (pg, stat) in &self.pgs {
-            by_pool.entry(pg.pool).or_default().add(&stat.stats.sum);
-        }
-        self.samples.push(Sample { at, by_pool });
+        self.samples.push(Sample { at, by_pool: self.work.clone() });
         let keep = |s: &Sample| at.saturating_sub(s.at) <= RATE_WINDOW;
         self.samples.retain(keep);
         if self.samples.len() > SAMPLES_MAX {
@@ -305,6 +312,19 @@ impl PgMap {
         let primary = self.pgs.values().filter(|s| s.acting_primary == osd).count() as u64;
         (acting, primary)
     }
+}
+
+/// Adds what was done between two reports of a PG.
+fn add_work(work: &mut ObjectStatSum, old: &ObjectStatSum, new: &ObjectStatSum) {
+    // A new primary's counters may start lower: that is no work undone.
+    let more = |f: fn(&ObjectStatSum) -> i64| (f(new) - f(old)).max(0);
+    work.num_rd += more(|s| s.num_rd);
+    work.num_rd_kb += more(|s| s.num_rd_kb);
+    work.num_wr += more(|s| s.num_wr);
+    work.num_wr_kb += more(|s| s.num_wr_kb);
+    work.num_bytes_recovered += more(|s| s.num_bytes_recovered);
+    work.num_objects_recovered += more(|s| s.num_objects_recovered);
+    work.num_keys_recovered += more(|s| s.num_keys_recovered);
 }
 
 /// Adds a store's numbers.
