@@ -91,7 +91,16 @@ impl Pg {
         let mut questions = Vec::new();
         let Some(primary) = self.primary_mut() else { return Ok(()) };
         let copy = PeerCopy { info: notify.info, judged, ..PeerCopy::default() };
-        primary.peers.insert(from, copy);
+        match primary.phase {
+            Phase::Start | Phase::GetInfo { .. } | Phase::Incomplete { .. } => {
+                primary.peers.insert(from, copy);
+            }
+            // It may be judged by its log already: a second notify says nothing new, and must not
+            // make forget what the copy lacks.
+            _ => {
+                primary.peers.entry(from).or_insert(copy);
+            }
+        }
         match &mut primary.phase {
             Phase::GetInfo { prior: set, asked } => {
                 asked.remove(&from);
