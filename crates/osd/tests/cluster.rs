@@ -144,19 +144,69 @@ fn killed_and_restarted_in_any_order() {
     eprintln!("{acks} acknowledged, {reads} read, {seen:#?}");
 }
 
+/// Copies are filled, and while one is, others die.
+fn refills(seed: u64, plant: impl Fn(&mut World)) -> World {
+    let mut world = World::new(seed, 3, 2, 1, 2);
+    (world.config.pg.log_max, world.config.pg.log_min) = (6, 4);
+    world.config.pg.backfill_scan = 2;
+    world.config.pg.recovery_active = 1;
+    world.config.pg.lease = std::time::Duration::from_secs(1);
+    plant(&mut world);
+    (0..3).for_each(|n| world.start(n));
+    world.settle(60_000);
+    world.client.quiet = false;
+    (world.client.count, world.client.depth) = (20, 2);
+    world.run(6000);
+    for _ in 0..6 {
+        let away = world.random.below(3);
+        world.kill(away);
+        world.mon.mark_down(away);
+        world.run(4000);
+        world.start(away);
+        let before = world.seen.get("pg_backfill").copied();
+        for _ in 0..40 {
+            world.run(50);
+            if world.seen.get("pg_backfill").copied() > before {
+                break;
+            }
+        }
+        let other = (away + 1 + world.random.below(2)) % 3;
+        world.kill(other);
+        world.mon.mark_down(other);
+        world.run(300);
+        world.start(other);
+        world.run(1500);
+    }
+    finish(&mut world);
+    world
+}
+
+#[test]
+fn a_copy_is_whole_only_when_it_is_filled() {
+    let mut fillings = 0;
+    for seed in seeds(4) {
+        let world = refills(seed, |_| {});
+        fillings += world.seen.get("pg_backfill").copied().unwrap_or_default();
+    }
+    assert!(fillings > 20, "{fillings} steps of filling");
+}
+
 #[cfg(feature = "planted-bugs")]
 mod planted {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use seabed_pg::PlantedBug;
 
-    use super::{kills, seeds};
+    use super::{kills, refills, seeds};
+
+    fn by_kills(seed: u64, bug: PlantedBug) {
+        kills(seed, |world| world.config.pg.planted = Some(bug));
+    }
 
     /// The checkers are worth something only if they find these.
-    fn is_found(bug: PlantedBug) {
+    fn is_found(bug: PlantedBug, run: impl Fn(u64, PlantedBug)) {
         for seed in seeds(40) {
-            let plant = |world: &mut super::World| world.config.pg.planted = Some(bug);
-            if catch_unwind(AssertUnwindSafe(|| kills(seed, plant))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| run(seed, bug))).is_err() {
                 return;
             }
         }
@@ -165,16 +215,18 @@ mod planted {
 
     #[test]
     fn an_early_acknowledgement_is_found() {
-        is_found(PlantedBug::AckBeforeCommit);
+        is_found(PlantedBug::AckBeforeCommit, by_kills);
     }
 
     #[test]
     fn an_incomplete_copy_taken_for_whole_is_found() {
-        is_found(PlantedBug::IncompleteIsWhole);
+        is_found(PlantedBug::IncompleteIsWhole, |seed, bug| {
+            refills(seed, |world| world.config.pg.planted = Some(bug));
+        });
     }
 
     #[test]
     fn a_skipped_log_entry_is_found() {
-        is_found(PlantedBug::SkippedLogEntry);
+        is_found(PlantedBug::SkippedLogEntry, by_kills);
     }
 }
