@@ -206,8 +206,8 @@ impl Osd {
         Ok(found)
     }
 
-    /// Makes PGs that this OSD leads, does not have, and whose whole life it can follow in its maps.
-    /// Others it learns of from those who have them.
+    /// Makes PGs that this OSD leads, does not have, and whose whole life it can follow in its
+    /// maps. Others it learns of from those who have them.
     fn create_missing(&mut self, now: Now, store: &mut dyn ObjectStore, out: &mut Outbox) -> Step {
         let Some(map) = self.map.clone() else { return Ok(()) };
         for (pool, spec) in &map.pools {

@@ -11,6 +11,7 @@ use seabed_cluster::{
     EntityName, Errno, HObject, LogOp, ObjectInfo, ObjectStatSum, PgLogEntry, ReqId, SnapSet,
 };
 use seabed_denc::Decode;
+use seabed_messages::op::request_flag;
 use seabed_messages::{MOsdOp, MOsdOpReply, OpCode, Packet};
 use seabed_storage::StoreError;
 
@@ -74,6 +75,16 @@ impl Pg {
     /// A client's request, already let in by the OSD.
     pub fn client_op(&mut self, env: &mut Env<'_>, op: ClientOp) -> Step {
         // A client whose map is older than this primary's time sends again when it has learned.
+        let flags = op.message.flags;
+        if !self.is_primary()
+            && flags & (request_flag::BALANCE_READS | request_flag::LOCALIZE_READS) != 0
+            && self.member.acting.contains(&self.whoami)
+        {
+            // Copies serve no reads; without these flags the primary is asked.
+            let reply = MOsdOpReply::to(&op.message, Errno::EAGAIN.wire(), self.epoch);
+            env.out.send(Peer::Client(op.session), Packet::with_tid(op.tid, reply));
+            return Ok(());
+        }
         if !self.is_primary() || op.message.epoch < self.info.history.same_primary_since {
             return Ok(());
         }
@@ -339,7 +350,6 @@ impl Pg {
 
 /// True for requests that make room, which a full pool lets through.
 fn frees_only(m: &MOsdOp) -> bool {
-    use seabed_messages::op::request_flag;
     m.flags & request_flag::FULL_FORCE != 0
         || m.ops.iter().filter(|o| o.op.is_write()).all(|o| o.op == OpCode::Delete)
 }

@@ -397,6 +397,24 @@ impl World {
         self.fail(&why);
     }
 
+    /// Runs until every request was answered, clean or not.
+    pub fn settle_serving(&mut self, steps: usize) {
+        self.client.quiet = true;
+        for _ in 0..steps / 100 {
+            self.run(100);
+            if self.client.is_idle() {
+                return;
+            }
+        }
+        self.fail("requests are not answered");
+    }
+
+    /// How many PGs a machine's disk holds.
+    pub fn collections(&self, n: usize) -> usize {
+        let all = self.nodes[n].store.collections().unwrap();
+        all.iter().filter(|c| matches!(c, seabed_cluster::Collection::Pg(_))).count()
+    }
+
     /// Every acting copy of every PG holds the same objects.
     pub fn compare_copies(&self) {
         let map = &self.mon.map;

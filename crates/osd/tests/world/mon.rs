@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use seabed_cluster::{
-    EntityAddrVec, Epoch, Incremental, OsdAddrs, OsdId, OsdMap, Pool, PoolId, UTime, feature,
-    osdmap::flag,
+    EntityAddrVec, Epoch, Incremental, OsdAddrs, OsdId, OsdMap, PgId, PgStat, Pool, PoolId, UTime,
+    feature, osdmap::flag,
 };
 use seabed_denc::Bytes;
 use seabed_messages::{MMonGetVersionReply, MOsdMap, Message, Packet};
@@ -22,6 +22,8 @@ pub struct Mon {
     /// The newest epoch each subscriber was sent.
     sent: BTreeMap<usize, Epoch>,
     dead: BTreeSet<usize>,
+    /// What was told of each PG last.
+    pub stats: BTreeMap<PgId, PgStat>,
 }
 
 impl Mon {
@@ -51,6 +53,7 @@ impl Mon {
             sessions: BTreeMap::new(),
             sent: BTreeMap::new(),
             dead: BTreeSet::new(),
+            stats: BTreeMap::new(),
         };
         mon.add_pool(1, size, min_size, pg_num);
         mon
@@ -68,6 +71,12 @@ impl Mon {
     pub fn change(&mut self) -> &mut Incremental {
         let next = self.map.epoch.next();
         self.pending.get_or_insert_with(|| Incremental::new(FSID, next))
+    }
+
+    /// The next map, if nothing else happens.
+    pub fn preview(&mut self) -> OsdMap {
+        let mut change = self.change().clone();
+        self.map.seal(&mut change, feature::PACIFIC_ALL).unwrap().0
     }
 
     pub fn connected(&mut self, n: usize, addrs: OsdAddrs) {
@@ -154,6 +163,7 @@ impl Mon {
                 return vec![(n, reply.into())];
             }
             Message::OsdBoot(_) => self.boot(n),
+            Message::PgStats(m) => self.stats.extend(m.pg_stats),
             Message::OsdAlive(m) if up => {
                 let want = m.paxos.version as u32;
                 self.change().new_up_thru.insert(osd, Epoch(want));

@@ -1,0 +1,159 @@
+//! Single stations in the life of OSDs and PGs: what must wait waits, what must go goes.
+
+mod world;
+
+use seabed_cluster::{Epoch, OsdId, PgId, PoolId, pg_state};
+use world::World;
+
+fn ready(seed: u64, osds: usize, size: u32, min_size: u32) -> World {
+    let mut world = World::new(seed, osds, size, min_size, 2);
+    world.config.pg.lease = std::time::Duration::from_secs(1);
+    (0..osds).for_each(|n| world.start(n));
+    world.settle(60_000);
+    world
+}
+
+fn lose(world: &mut World, n: usize) {
+    world.kill(n);
+    world.mon.mark_down(n);
+    world.run(1500);
+}
+
+/// Phases of a PG at those who lead it, and whether any of them serves.
+fn phases(world: &World, n: usize) -> Vec<&'static str> {
+    world.nodes[n]
+        .osd
+        .iter()
+        .flat_map(|o| o.pgs())
+        .filter(|p| p.is_primary())
+        .map(|p| p.phase())
+        .collect()
+}
+
+#[test]
+fn below_min_size_nothing_is_acknowledged() {
+    let mut world = ready(1, 3, 3, 2);
+    lose(&mut world, 0);
+    lose(&mut world, 1);
+    let now = world.now;
+    world.client.append("alone", now);
+    world.run(6000);
+    assert!(!world.client.is_idle() && world.client.acks == 0);
+    world.start(1);
+    world.settle_serving(60_000);
+    assert_eq!(world.client.acks, 1);
+}
+
+#[test]
+fn without_a_survivor_of_the_last_writers_the_pg_is_down() {
+    let mut world = ready(2, 2, 2, 1);
+    lose(&mut world, 0);
+    let now = world.now;
+    world.client.append("only on osd.1", now);
+    world.settle_serving(60_000);
+    lose(&mut world, 1);
+    world.start(0);
+    world.run(6000);
+    assert_eq!(phases(&world, 0), ["down", "down"]);
+    let now = world.now;
+    world.client.read("only on osd.1", now);
+    world.run(3000);
+    assert!(!world.client.is_idle(), "osd.0 answered for what it cannot know");
+    world.start(1);
+    world.settle(60_000);
+    world.compare_copies();
+}
+
+#[test]
+fn what_the_operator_gives_up_is_not_waited_for() {
+    let mut world = ready(3, 2, 2, 1);
+    lose(&mut world, 0);
+    let now = world.now;
+    world.client.append("lost with osd.1", now);
+    world.settle_serving(60_000);
+    lose(&mut world, 1);
+    world.start(0);
+    world.run(4000);
+    assert_eq!(phases(&world, 0), ["down", "down"]);
+    let epoch = world.mon.map.epoch;
+    world.mon.change().new_lost.insert(OsdId(1), Epoch(epoch.0));
+    world.run(6000);
+    assert_eq!(phases(&world, 0), ["active", "active"]);
+}
+
+#[test]
+fn copies_that_nobody_needs_are_removed() {
+    let mut world = ready(4, 4, 2, 1);
+    world.client.quiet = false;
+    world.client.count = 10;
+    world.run(4000);
+    for n in 0..4 {
+        world.mon.set_weight(n, 0);
+        world.run(1000);
+        world.settle(100_000);
+        world.run(4000);
+        assert_eq!(world.collections(n), 0, "osd.{n} keeps PGs that moved away");
+        world.mon.set_weight(n, 0x10000);
+        world.run(1000);
+        world.client.quiet = false;
+    }
+    world.settle(100_000);
+    world.compare_copies();
+}
+
+#[test]
+fn a_deleted_pool_leaves_nothing_behind() {
+    let mut world = ready(5, 3, 3, 2);
+    world.client.quiet = false;
+    world.client.count = 10;
+    world.run(4000);
+    world.settle(100_000);
+    world.mon.change().old_pools.insert(PoolId(1));
+    world.run(6000);
+    for n in 0..3 {
+        assert_eq!(world.collections(n), 0);
+    }
+}
+
+#[test]
+fn a_pool_made_while_its_primary_dies_is_made_by_the_next() {
+    let mut world = ready(6, 3, 2, 1);
+    world.mon.add_pool(2, 2, 1, 8);
+    let next = world.mon.preview();
+    let leads = |n: usize| {
+        (0..8).any(|s| next.map_pg(PgId::new(PoolId(2), s)).acting_primary == Some(OsdId(n as i32)))
+    };
+    let victim = (0..3).find(|n| leads(*n)).unwrap();
+    world.kill(victim);
+    world.run(200);
+    world.mon.mark_down(victim);
+    world.run(6000);
+    for n in (0..3).filter(|n| *n != victim) {
+        assert!(phases(&world, n).iter().all(|p| *p == "active"), "{:?}", phases(&world, n));
+    }
+    world.start(victim);
+    world.settle(60_000);
+}
+
+#[test]
+fn silence_is_reported() {
+    let mut world = ready(7, 3, 3, 2);
+    // Nobody carries heartbeats here: everybody is silent to everybody.
+    let before = world.now;
+    while world.now.0 < before.0 + 40_000_000_000 {
+        world.run(100);
+    }
+    assert!(world.seen.get("osd_failure").is_some_and(|n| *n > 3));
+}
+
+#[test]
+fn states_are_told_in_the_bits_of_ceph() {
+    let mut world = ready(8, 3, 3, 2);
+    world.run(3000);
+    let told = world.mon.stats.values().map(|s| s.state()).collect::<Vec<_>>();
+    assert_eq!(told, vec![pg_state::ACTIVE | pg_state::CLEAN; 2]);
+    lose(&mut world, 2);
+    world.run(3000);
+    let wanted = pg_state::ACTIVE | pg_state::UNDERSIZED | pg_state::DEGRADED;
+    assert!(world.mon.stats.values().all(|s| s.state() & wanted == wanted));
+}
