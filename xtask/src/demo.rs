@@ -1,5 +1,5 @@
-//! `cargo xtask demo`: a cluster on file-backed devices, real data through it, an OSD killed and back.
-//! It uses nothing of Ceph's: `seabed object` stores and reads.
+//! `cargo xtask demo`: a cluster on file-backed devices, real data through it, an OSD killed and
+//! back. It uses nothing of Ceph's: `seabed object` stores and reads.
 
 use std::{
     collections::BTreeMap,

@@ -1,6 +1,6 @@
-//! OSDs killed with -9 under stock clients: `rados bench` and a writer of known data run to their end
-//! without an error, and afterwards every acknowledged object is right on every replica, each read by
-//! itself from its OSD's stopped store.
+//! OSDs killed with -9 under stock clients: `rados bench` and a writer of known data run to their
+//! end without an error, and afterwards every acknowledged object is right on every replica, each
+//! read by itself from its OSD's stopped store.
 
 use std::{
     collections::BTreeMap,

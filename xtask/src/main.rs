@@ -1,7 +1,7 @@
 //! `cargo xtask …`: the project's chores, each a file of its own.
 //!
-//! Nothing here is part of the product. Every step that needs something from the machine installs it
-//! (as root on Debian) or says what is missing and stops: nothing is skipped in silence.
+//! Nothing here is part of the product. Every step that needs something from the machine installs
+//! it (as root on Debian) or says what is missing and stops: nothing is skipped in silence.
 
 mod demo;
 mod faults;

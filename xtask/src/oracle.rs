@@ -1,5 +1,5 @@
-//! A real Ceph 16.2 cluster on loopback (Debian's packages, auth none, BlueStore on sparse files): the
-//! judge of every doubt. `cargo xtask oracle up DIR` starts one, `down DIR` kills it.
+//! A real Ceph 16.2 cluster on loopback (Debian's packages, auth none, BlueStore on sparse files):
+//! the judge of every doubt. `cargo xtask oracle up DIR` starts one, `down DIR` kills it.
 
 use std::{
     fs,

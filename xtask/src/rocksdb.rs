@@ -1,8 +1,9 @@
 //! One RocksDB archive for all profiles, target folders and clones of a machine.
 //!
-//! Compiling RocksDB takes minutes on two cores and does not depend on our profile. It is built once
-//! a version into a cache (`$SEABED_CACHE`, else `$XDG_CACHE_HOME/seabed`, else `~/.cache/seabed`) and
-//! handed to `librocksdb-sys` by its own variables. A plain `cargo build` works without any of this.
+//! Compiling RocksDB takes minutes on two cores and does not depend on our profile. It is built
+//! once a version into a cache (`$SEABED_CACHE`, else `$XDG_CACHE_HOME/seabed`, else
+//! `~/.cache/seabed`) and handed to `librocksdb-sys` by its own variables. A plain `cargo build`
+//! works without any of this.
 
 use std::{
     fs,
@@ -41,8 +42,8 @@ fn version() -> Result<String> {
         .context("Cargo.lock does not name librocksdb-sys")
 }
 
-/// Variables for every `cargo` call that may link RocksDB; builds the archive if it is not there. Who has
-/// set them already has chosen another archive.
+/// Variables for every `cargo` call that may link RocksDB; builds the archive if it is not there.
+/// Who has set them already has chosen another archive.
 pub(crate) fn environment() -> Result<[(&'static str, PathBuf); 2]> {
     if let Some(dir) = std::env::var_os(LIB_DIR) {
         return Ok([(LIB_DIR, dir.into()), (STATIC, PathBuf::from("1"))]);

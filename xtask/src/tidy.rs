@@ -1,6 +1,8 @@
-//! The architecture, checked: levels and arrows between crates, file and line lengths, banned words.
+//! The architecture, checked: levels and arrows between crates, file and line lengths, banned
+//! words.
 //!
-//! The rules are those of `ARCHITECTURE.md`. Arrows point down; within a level only those listed here.
+//! The rules are those of `ARCHITECTURE.md`. Arrows point down; within a level only those listed
+//! here.
 
 use std::{
     collections::BTreeMap,

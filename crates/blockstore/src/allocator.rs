@@ -98,7 +98,9 @@ mod tests {
     proptest! {
         /// Against a plain set of blocks.
         #[test]
-        fn blocks_are_given_once(steps in proptest::collection::vec((any::<bool>(), 1u64..20), 1..80)) {
+        fn blocks_are_given_once(
+            steps in proptest::collection::vec((any::<bool>(), 1u64..20), 1..80)
+        ) {
             let mut a = Allocator::default();
             assert!(a.release(Run { start: 16, len: 100 }));
             let mut used: BTreeSet<u64> = BTreeSet::new();

@@ -353,7 +353,9 @@ mod tests {
         }
 
         #[test]
-        fn a_range_holds_exactly_the_objects_of_its_pg(hash: u32, seed in 0u32..8, bits in 3u32..5) {
+        fn a_range_holds_exactly_the_objects_of_its_pg(
+            hash: u32, seed in 0u32..8, bits in 3u32..5
+        ) {
             let pg = PgId::new(PoolId(2), seed);
             let c = Collection::Pg(SpgId::replicated(pg));
             for pool in [2, -4, 3] {

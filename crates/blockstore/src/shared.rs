@@ -175,7 +175,8 @@ mod tests {
                 for (&start, record) in &records {
                     let shared = Shared::from_bytes(record.clone()).unwrap();
                     for b in start..start + shared.len {
-                        prop_assert_eq!(std::mem::replace(&mut found[b as usize], shared.owners), 1);
+                        let before = std::mem::replace(&mut found[b as usize], shared.owners);
+                        prop_assert_eq!(before, 1);
                     }
                 }
                 prop_assert_eq!(&found, &counts);

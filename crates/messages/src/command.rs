@@ -2,7 +2,8 @@
 //! in a list; its input and its output are the data segments; the answer has the request's tid.
 //!
 //! ```text
-//! mon_command (50) v1: paxos; fsid; list<str>          mon_command_ack (51): paxos; s32; str; list<str>
+//! mon_command (50) v1: paxos; fsid; list<str>
+//! mon_command_ack (51): paxos; s32; str; list<str>
 //! command (97), mgr_command (0x709): fsid; list<str>   replies (98, 0x70a): s32 result; str status
 //! ```
 

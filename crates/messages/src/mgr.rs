@@ -1,13 +1,16 @@
 //! The manager: its map, its sessions with daemons, and what it tells the monitor.
 //!
 //! ```text
-//! mgr_open (0x700) v3: str name; str service; bool [map metadata; map status]; bl config; bl defaults
+//! mgr_open (0x700) v3: str name; str service; bool [map metadata; map status]; bl config;
+//!   bl defaults
 //! mgr_configure (0x701) v4: u32 period; u32 threshold; map queries; bool metric config
-//! mgr_report (0x702) v9: str name; list<type> declare; bl packed; list<str> undeclare; str service;
+//! mgr_report (0x702) v9: str name; list<type> declare; bl packed; list<str> undeclare;
+//!   str service;
 //!   bool [map status]; list<health>; bl config; map osd_perf; bool [map tasks]; bool [metrics]
 //! mgr_beacon (0x703) v11, service_map (0x707): not looked into
 //! mgr_map (0x704): ENCODE(12,6), see MgrMap        mgr_digest (0x705): bl status; bl health
-//! mon_mgr_report (0x706) v3: paxos; checks; bl service_map; map progress; u64 gid   data: PGMapDigest
+//! mon_mgr_report (0x706) v3: paxos; checks; bl service_map; map progress; u64 gid
+//!   data: PGMapDigest
 //! mgr_close (0x708): str name; str service
 //! pg_stats (87) v2: paxos; fsid; osd_stat; map<pg, pg_stat>; e; utime 0; map<s64, statfs>
 //! ```

@@ -14,7 +14,8 @@
 //! poolop (49) v4: paxos; fsid; u32 pool; u32 op; u64 0; u64 snap; str name; u8 0; s16 rule
 //! poolop_reply (48): paxos; fsid; s32 code; e epoch; bool [bl]
 //! log (52): paxos; fsid; list<LogEntry>           log_ack (53): fsid; u64 last; str channel
-//! get_pool_stats (58): paxos; fsid; list<str>     its reply (59) v2: paxos; fsid; map<str, pool_stat>; bool
+//! get_pool_stats (58): paxos; fsid; list<str>
+//! get_pool_stats_reply (59) v2: paxos; fsid; map<str, pool_stat>; bool
 //! get_config (63): entity name; str host; str device class
 //! ```
 

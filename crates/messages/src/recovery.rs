@@ -6,7 +6,8 @@
 //!   data of DIGEST: map<hobject, ev>
 //! pg_backfill (95) v3: u32 op; e; e query; pg; hobject last_backfill; stat_collection; pg_stat; s8
 //! pg_backfill_remove (96): spg; e; list<(hobject, ev)>
-//! backfill_reserve (99) v5: pg; e query; u32 type; u32 priority; s8 shard; s64 primary; s64 shard bytes
+//! backfill_reserve (99) v5: pg; e query; u32 type; u32 priority; s8 shard; s64 primary;
+//!   s64 shard bytes
 //! pg_push (105) v4: pg; e; list<PushOp>; u64 cost; s8 shard; osd from; e min; bool is_repair
 //! pg_pull (106) v3: pg; e; list<PullOp>; u64 cost; s8 shard; osd from; e min
 //! pg_push_reply (107) v3: pg; e; list<PushReplyOp>; u64 cost; s8 shard; osd from; e min

@@ -3,8 +3,8 @@
 //! ```text
 //! "ceph v2\n" (8) | u16 payload length = 16 | u64 supported | u64 required
 //! ```
-//! A longer payload is tolerated and skipped. Feature bit 0 is revision 1 of the protocol (msgr2.1);
-//! bit 1, compression, is not offered: with it on both sides another round would follow.
+//! A longer payload is tolerated and skipped. Feature bit 0 is revision 1 of the protocol
+//! (msgr2.1); bit 1, compression, is not offered: with it on both sides another round would follow.
 
 use bytes::{BufMut, BytesMut};
 

@@ -21,8 +21,8 @@ pub struct RequestId(pub u64);
 /// What does not change during the life of an objecter.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The cluster, zero if it is not known: then it is learnt from the first map, and requests wait
-    /// for that, since monitors refuse those of another cluster.
+    /// The cluster, zero if it is not known: then it is learnt from the first map, and requests
+    /// wait for that, since monitors refuse those of another cluster.
     pub fsid: Uuid,
     /// Distinguishes restarts of a client that keeps its global id.
     pub incarnation: i32,
@@ -249,7 +249,8 @@ impl Objecter {
         }
     }
 
-    /// The monitor's newest map has this number: a pool that ours lacks does not exist if ours is as new.
+    /// The monitor's newest map has this number: a pool that ours lacks does not exist if ours is
+    /// as new.
     fn judge_pool(&mut self, pool: PoolId, newest: u64, out: &mut Vec<Output>) {
         if self.maps.newest().is_some_and(|m| m.pools.contains_key(&pool)) {
             return;
@@ -341,7 +342,8 @@ impl Objecter {
         }
     }
 
-    /// Computes where the operation goes now, and sends it if that is a change or it was never sent.
+    /// Computes where the operation goes now, and sends it if that is a change or it was never
+    /// sent.
     fn aim(&mut self, id: RequestId, out: &mut Vec<Output>) {
         let Some(map) = self.maps.newest().cloned() else { return };
         let Some(op) = self.ops.get_mut(&id) else { return };

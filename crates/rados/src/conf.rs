@@ -1,8 +1,9 @@
 //! `ceph.conf` as librados reads it: sections, names with blanks or dashes, comments, long lines.
 //!
 //! An option is looked up from the most specific section to the least: `[osd.3]`, `[osd]`,
-//! `[global]`. Values keep their text; `$name`, `$type`, `$id`, `$cluster` and other options named with a
-//! dollar are filled in on look-up. Unknown options are no error: the file belongs to other programs too.
+//! `[global]`. Values keep their text; `$name`, `$type`, `$id`, `$cluster` and other options named
+//! with a dollar are filled in on look-up. Unknown options are no error: the file belongs to other
+//! programs too.
 
 use std::collections::BTreeMap;
 

@@ -14,8 +14,8 @@
 //! # }
 //! ```
 //!
-//! It speaks Ceph's protocol, so it drives real Ceph as well (auth `none` today). What is in flight is
-//! bounded; a dropped future cancels its operation and leaves nothing behind.
+//! It speaks Ceph's protocol, so it drives real Ceph as well (auth `none` today). What is in flight
+//! is bounded; a dropped future cancels its operation and leaves nothing behind.
 
 #![forbid(unsafe_code)]
 

@@ -1,8 +1,8 @@
 //! `mon_host`: where the monitors are.
 //!
-//! Forms: `[v2:IP:PORT,v1:IP:PORT]`, `v2:IP:PORT`, `IP:PORT`, `IP`, a host's name with or without port,
-//! separated by commas, blanks or semicolons. Addresses of the first protocol are passed over; a port that is
-//! left out is 3300.
+//! Forms: `[v2:IP:PORT,v1:IP:PORT]`, `v2:IP:PORT`, `IP:PORT`, `IP`, a host's name with or without
+//! port, separated by commas, blanks or semicolons. Addresses of the first protocol are passed
+//! over; a port that is left out is 3300.
 
 use std::net::SocketAddr;
 

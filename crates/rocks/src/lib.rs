@@ -1,11 +1,11 @@
 //! `KeyValue` on RocksDB: the metadata of the block store and the monitor's map log.
 //!
 //! Batches are taken on the owner's thread and written, with RocksDB's log synced, on a committer
-//! thread: whatever waits there becomes one write and one sync. A failed write kills the store; it is never
-//! tried again. RocksDB's own threads compact in the background.
+//! thread: whatever waits there becomes one write and one sync. A failed write kills the store; it
+//! is never tried again. RocksDB's own threads compact in the background.
 //!
-//! Invariants: batches become durable in the order of submission; `completed` names only batches whose
-//! sync returned; nothing here decides anything a test would want to explore.
+//! Invariants: batches become durable in the order of submission; `completed` names only batches
+//! whose sync returned; nothing here decides anything a test would want to explore.
 
 mod committer;
 

@@ -34,8 +34,8 @@ impl UringDevice {
         Ok(Self { inner: RefCell::new(inner), size: file.size })
     }
 
-    /// A descriptor of its own that becomes readable when completions arrived; [`BlockDevice::poll`]
-    /// clears it.
+    /// A descriptor of its own that becomes readable when completions arrived;
+    /// [`BlockDevice::poll`] clears it.
     ///
     /// Errors: no descriptor is left.
     pub fn wake_fd(&self) -> std::io::Result<OwnedFd> {

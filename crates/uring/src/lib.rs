@@ -1,9 +1,9 @@
 //! `BlockDevice` on io_uring and O_DIRECT.
 //!
-//! Submitting *moves* an operation with its buffers into the ring's table; the completion gives them
-//! back. That table is the whole safety argument: memory the kernel may touch is owned by an entry that
-//! is only dropped after its completion, and the ring is drained before the table goes. There are no
-//! futures here. Short writes are resubmitted, short reads are errors.
+//! Submitting *moves* an operation with its buffers into the ring's table; the completion gives
+//! them back. That table is the whole safety argument: memory the kernel may touch is owned by an
+//! entry that is only dropped after its completion, and the ring is drained before the table goes.
+//! There are no futures here. Short writes are resubmitted, short reads are errors.
 //!
 //! Where the kernel refuses io_uring, [`open`] says why and falls back to [`ThreadDevice`].
 
@@ -94,8 +94,8 @@ impl BlockDevice for Device {
     }
 }
 
-/// Opens a device file or raw device for this process alone. `waker` serves the fallback; a ring wakes by
-/// the descriptor of [`UringDevice::wake_fd`].
+/// Opens a device file or raw device for this process alone. `waker` serves the fallback; a ring
+/// wakes by the descriptor of [`UringDevice::wake_fd`].
 ///
 /// Errors: the path cannot be opened with O_DIRECT, another process holds it, or its size is no
 /// multiple of the block.

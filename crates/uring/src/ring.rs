@@ -1,6 +1,7 @@
 //! The ring and its table: from a number to the operation whose memory the kernel may touch.
 //!
-//! Invariant: an entry leaves the table only with its completion, or when the ring is drained at the end.
+//! Invariant: an entry leaves the table only with its completion, or when the ring is drained at
+//! the end.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -107,8 +108,8 @@ impl Ring {
                 break;
             }
             let entry = self.entry(slot);
-            // SAFETY: the entry points into the operation in `table[slot]` (heap memory that does not
-            // move with the table) and to `self.file`; both stay until the completion is taken.
+            // SAFETY: the entry points into the operation in `table[slot]` (heap memory that does
+            // not move with the table) and to `self.file`; both stay until the completion is taken.
             if unsafe { self.ring.submission().push(&entry) }.is_err() {
                 break;
             }

@@ -1,7 +1,7 @@
 //! The preamble: 32 bytes that say what follows, under a checksum of their own.
 //!
 //! ```text
-//! u8 tag | u8 segments 1..4 | 4 x { u32 length, u16 alignment } | u8 flags | u8 0 | u32 crc (seed 0)
+//! u8 tag | u8 segments 1..4 | 4 x { u32 length, u16 alignment } | u8 flags | u8 0 | u32 crc
 //! ```
 //! With more than one segment the last is not empty: trailing empty segments are not sent.
 

@@ -5,8 +5,8 @@
 //! server   Banner > Hello > Auth > Sign > Session > Deciding > (open)
 //!                                           ^_________| refused, may ask again
 //! ```
-//! Everything up to and including AUTH_DONE is in crc mode; the mode that AUTH_DONE names holds from
-//! the frame behind it, AUTH_SIGNATURE, on.
+//! Everything up to and including AUTH_DONE is in crc mode; the mode that AUTH_DONE names holds
+//! from the frame behind it, AUTH_SIGNATURE, on.
 
 pub(crate) mod client;
 pub(crate) mod server;
