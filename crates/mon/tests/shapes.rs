@@ -145,7 +145,11 @@ fn every_command_of_the_table_is_answered() {
             // With arguments that fit many commands, and with none.
             for args in [
                 "",
-                r#","pool":"rbd","id":0,"ids":["1"],"who":"osd.0","key":"size","pgid":"1.0","name":"default","object":"o","var":"size","val":"3","weight":0.5,"type":"osd","root":"default","node":"default","class":"hdd""#,
+                concat!(
+                    r#","pool":"rbd","id":0,"ids":["1"],"who":"osd.0","key":"size","pgid":"1.0""#,
+                    r#","name":"default","object":"o","var":"size","val":"3","weight":0.5"#,
+                    r#","type":"osd","root":"default","node":"default","class":"hdd""#,
+                ),
             ] {
                 if entry.writes() && !args.is_empty() {
                     continue;

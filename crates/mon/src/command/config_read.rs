@@ -77,7 +77,10 @@ pub fn config(view: &View<'_>, command: &Command) -> Answer {
                     t.render()
                 },
                 || {
-                    let row = |(n, (_, v)): (&String, &(String, String))| json!({"name": n, "value": v, "source": "mon"});
+                    let row = |(n, (_, v)): (&String, &(String, String))| {
+                        let source = "mon";
+                        json!({"name": n, "value": v, "source": source})
+                    };
                     set.iter().map(row).collect()
                 },
             )

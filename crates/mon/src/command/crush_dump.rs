@@ -18,7 +18,10 @@ pub fn rule(crush: &CrushMap, id: u32, r: &Rule) -> Value {
 }
 
 fn step(crush: &CrushMap, step: Step) -> Value {
-    let choose = |op: &str, num: i32, kind: i32| json!({"op": op, "num": num, "type": crush.type_name(kind).unwrap_or("")});
+    let choose = |op: &str, num: i32, kind: i32| {
+        let of = crush.type_name(kind).unwrap_or("");
+        json!({"op": op, "num": num, "type": of})
+    };
     let set = |op: &str, num: i32| json!({"op": op, "num": num});
     match step.meaning() {
         Step::Take(item) => {

@@ -263,8 +263,8 @@ fn data_text(view: &View<'_>) -> String {
     let (all, inactive, unknown) = pg_counts(map, view.stats);
     let positive = |n: i64| n.max(0).unsigned_abs();
     let mut out = format!(
-        " \n  data:\n    pools:   {} pools, {all} pgs\n    objects: {} objects, {}\n    usage:   {} \
-         used, {} / {} avail\n",
+        " \n  data:\n    pools:   {} pools, {all} pgs\n    objects: {} objects, {}\n    \
+         usage:   {} used, {} / {} avail\n",
         map.pools.len(),
         count(positive(sum.num_objects)),
         bytes(positive(sum.num_bytes)),

@@ -1,7 +1,8 @@
 //! What one entry of the map log holds: when, who and why, and the changes.
 //!
 //! Layout: envelope (1, 1) { utime stamp; vector<provenance>; vector<change> }; a provenance is
-//! envelope (1, 1) { str who; u8 door; str cause }; a change is envelope (1, 1) { u8 kind; fields }.
+//! envelope (1, 1) { str who; u8 door; str cause }; a change is envelope (1, 1) { u8 kind; fields
+//! }.
 
 use std::collections::BTreeMap;
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use seabed_cluster::osdmap::pool_flag;
-use seabed_cluster::{EntityAddrVec, Epoch, Now, OsdId, PastIntervals, PgHistory, PgId, SpgId};
+use seabed_cluster::{
+    EntityAddrVec, Epoch, Incremental, Now, OsdId, PastIntervals, PgHistory, PgId, SpgId,
+};
 use seabed_messages::{
     MOsdBeacon, MOsdBoot, MOsdFailure, MOsdMarkMeDown, MOsdPgCreate2, MPgStats, Message, Packet,
     PgCreation, PgCreationHistory, failure_flag,
@@ -15,12 +17,22 @@ use super::{Monitor, TIMER_INTERVAL};
 use crate::authorize::{Request, authorize, osd_of};
 use crate::service::osd::boot::Boot;
 use crate::service::osd::failure::{FailureReport, Verdict};
+use crate::service::osd::full;
 use crate::session::{Level, Outbox, SessionId};
 
 /// How long after a report of statistics bookkeeping that follows from it may wait.
 const HOUSEKEEPING_DELAY: Duration = Duration::from_millis(200);
 /// PGs offered for creation in one message at most.
 const CREATE_MAX: usize = 1024;
+
+/// Pairs of an OSD's metadata kept, and bytes of each: it is stored for good.
+const METADATA_MAX: usize = 256;
+const METADATA_LEN_MAX: usize = 4096;
+
+fn bounded(metadata: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let fits = |(k, v): &(String, String)| k.len() + v.len() <= METADATA_LEN_MAX;
+    metadata.into_iter().filter(fits).take(METADATA_MAX).collect()
+}
 
 impl Monitor {
     pub(super) fn osd_message(
@@ -133,7 +145,7 @@ impl Monitor {
             version: Epoch(u32::try_from(newest).unwrap_or(u32::MAX)),
             boot_epoch: m.boot_epoch,
             superblock: m.superblock,
-            metadata: m.metadata,
+            metadata: bounded(m.metadata),
             features: m.features,
         })))
     }
@@ -145,12 +157,13 @@ impl Monitor {
         }
         self.stats.report(&map, osd, m.osd_stat, m.pg_stats, m.pool_stats, now);
         let creating = map.pools.values().any(|p| p.has_flag(pool_flag::CREATING));
-        if creating {
+        let mut scratch = Incremental::new(map.fsid, map.epoch.next());
+        if creating || full::quotas(&map, &self.stats, &mut scratch) {
             self.schedule_housekeeping(now);
         }
     }
 
-    fn schedule_housekeeping(&mut self, now: Now) {
+    pub(super) fn schedule_housekeeping(&mut self, now: Now) {
         let at = now.mono + HOUSEKEEPING_DELAY;
         self.housekeeping_at = Some(self.housekeeping_at.map_or(at, |t| t.min(at)));
     }
@@ -299,7 +312,6 @@ impl Monitor {
 
     /// The epoch in which a pool was made: the first map of the window that has it.
     fn pool_created(&self, pool: seabed_cluster::PoolId) -> Epoch {
-        use seabed_cluster::Incremental;
         let maps = &self.state.maps;
         if maps.base().pools.contains_key(&pool) {
             return maps.oldest();

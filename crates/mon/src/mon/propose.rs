@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use seabed_cluster::{Epoch, Now, OsdId, PgId, UTime};
+use seabed_cluster::osdmap::flag;
+use seabed_cluster::{Epoch, Incremental, Now, OsdId, OsdXInfo, PgId, UTime};
 use seabed_denc::Bytes;
 use seabed_messages::{MCommandReply, MMgrCommandReply, MMonCommandAck, MPoolOp, Message, Packet};
 
@@ -196,27 +197,8 @@ impl Monitor {
                 self.decide_pool_op(draft, pending.session, &who, *tid, op, afters)?;
             }
             Work::Boot(boot) => self.decide_boot(draft, &who, boot, afters, maps)?,
-            Work::Alive { osd, version } => {
-                if draft.map().is_up(*osd) && draft.map().up_thru(*osd) < *version {
-                    let epoch = draft.inc().new_up_thru.entry(*osd).or_default();
-                    *epoch = (*epoch).max(*version);
-                    draft.because(Provenance::new(who, Door::Message, "alive"));
-                }
-                maps(afters);
-            }
-            Work::PgTemp { osd, forced, wishes } => {
-                let map = draft.map_arc();
-                let inc = draft.inc();
-                let taken = pg_temp::request(&map, inc, *osd, *forced, wishes.iter().cloned());
-                if taken > 0 {
-                    let epoch = draft.map().epoch;
-                    if draft.map().up_thru(*osd) < epoch {
-                        draft.inc().new_up_thru.entry(*osd).or_insert(epoch);
-                    }
-                    draft.because(Provenance::new(who, Door::Message, "pg_temp"));
-                } else {
-                    draft.close_if_empty();
-                }
+            Work::Alive { .. } | Work::PgTemp { .. } => {
+                self.decide_placement(draft, who, &pending.work);
                 maps(afters);
             }
             Work::MarkDown { osd, up_from, dead, cause } => {
@@ -239,46 +221,72 @@ impl Monitor {
                     afters.push(After::Send(session, echo.clone()));
                 }
             }
-            Work::MarkMeDead { osd, epoch } => {
-                let map = draft.map_arc();
-                let index = osd.index().unwrap_or_default();
-                if let Some(xinfo) = map.osd_xinfo.get(index)
-                    && map.exists(*osd)
-                    && map.is_down(*osd)
-                    && xinfo.dead_epoch < *epoch
-                    && !draft.touches(*osd)
-                {
-                    let mut xinfo = xinfo.clone();
-                    xinfo.dead_epoch = *epoch;
-                    draft.inc().new_xinfo.insert(*osd, xinfo);
-                    draft.because(Provenance::new(who, Door::Message, "mark me dead"));
-                }
-            }
-            Work::Full { osd, state } => {
-                let map = draft.map_arc();
-                if map.exists(*osd) && !draft.touches(*osd) {
-                    if full::report(&map, draft.inc(), *osd, *state) {
-                        draft.because(Provenance::new(who, Door::Message, "full"));
-                    }
-                    draft.close_if_empty();
-                }
+            Work::MarkMeDead { .. } | Work::Full { .. } | Work::PurgedScrub { .. } => {
+                self.decide_self_report(draft, who, &pending.work);
                 maps(afters);
-            }
-            Work::PurgedScrub { osd, stamp } => {
-                let index = osd.index().unwrap_or_default();
-                if let Some(xinfo) = draft.map().osd_xinfo.get(index)
-                    && xinfo.last_purged_snaps_scrub < *stamp
-                    && !draft.touches(*osd)
-                {
-                    let mut xinfo = xinfo.clone();
-                    xinfo.last_purged_snaps_scrub = *stamp;
-                    draft.inc().new_xinfo.insert(*osd, xinfo);
-                    draft.because(Provenance::new(who, Door::Message, "purged snaps scrub"));
-                }
             }
             Work::Housekeeping => self.decide_housekeeping(draft, afters)?,
         }
         Ok(())
+    }
+
+    /// What primaries need for their PGs.
+    fn decide_placement(&self, draft: &mut Draft, who: String, work: &Work) {
+        match work {
+            Work::Alive { osd, version }
+                if draft.map().is_up(*osd) && draft.map().up_thru(*osd) < *version =>
+            {
+                let epoch = draft.inc().new_up_thru.entry(*osd).or_default();
+                *epoch = (*epoch).max(*version);
+                draft.because(Provenance::new(who, Door::Message, "alive"));
+            }
+            Work::PgTemp { osd, forced, wishes } => {
+                let map = draft.map_arc();
+                let inc = draft.inc();
+                let taken = pg_temp::request(&map, inc, *osd, *forced, wishes.iter().cloned());
+                if taken == 0 {
+                    draft.close_if_empty();
+                    return;
+                }
+                if map.up_thru(*osd) < map.epoch {
+                    draft.inc().new_up_thru.entry(*osd).or_insert(map.epoch);
+                }
+                draft.because(Provenance::new(who, Door::Message, "pg_temp"));
+            }
+            _ => {}
+        }
+    }
+
+    /// What OSDs say of themselves, up or not.
+    fn decide_self_report(&self, draft: &mut Draft, who: String, work: &Work) {
+        let map = draft.map_arc();
+        let xinfo = |osd: &OsdId| map.osd_xinfo.get(osd.index().unwrap_or_default()).cloned();
+        match work {
+            Work::MarkMeDead { osd, epoch } => {
+                let down = map.exists(*osd) && map.is_down(*osd) && !draft.touches(*osd);
+                if let Some(mut x) = xinfo(osd).filter(|x| down && x.dead_epoch < *epoch) {
+                    x.dead_epoch = *epoch;
+                    draft.inc().new_xinfo.insert(*osd, x);
+                    draft.because(Provenance::new(who, Door::Message, "mark me dead"));
+                }
+            }
+            Work::Full { osd, state } if map.exists(*osd) && !draft.touches(*osd) => {
+                if full::report(&map, draft.inc(), *osd, *state) {
+                    draft.because(Provenance::new(who, Door::Message, "full"));
+                }
+                draft.close_if_empty();
+            }
+            Work::PurgedScrub { osd, stamp } => {
+                let free = !draft.touches(*osd);
+                let newer = |x: &OsdXInfo| free && x.last_purged_snaps_scrub < *stamp;
+                if let Some(mut x) = xinfo(osd).filter(newer) {
+                    x.last_purged_snaps_scrub = *stamp;
+                    draft.inc().new_xinfo.insert(*osd, x);
+                    draft.because(Provenance::new(who, Door::Message, "purged snaps scrub"));
+                }
+            }
+            _ => {}
+        }
     }
 
     fn decide_boot(
@@ -314,7 +322,6 @@ impl Monitor {
 
     /// Marks an OSD down, with all that follows from it.
     fn mark_down(&self, draft: &mut Draft, osd: OsdId, dead: bool) {
-        use seabed_cluster::osdmap::flag;
         let map = draft.map_arc();
         let epoch = map.epoch;
         let wall = draft.now().wall;
@@ -356,6 +363,9 @@ impl Monitor {
         }
         draft.close()?;
         let map = draft.map_arc();
+        if full::quotas(&map, &self.stats, draft.inc()) {
+            draft.because(Provenance::new("mon", Door::Monitor, "quota of pools"));
+        }
         if full::derive(&map, draft.inc()) {
             draft.because(Provenance::new("mon", Door::Monitor, "fullness of pools"));
         }
@@ -424,6 +434,11 @@ impl Monitor {
         self.stats.follow(&map);
         self.created_pgs.retain(|pg| map.pools.contains_key(&pg.pool));
         self.beacons.retain(|osd, _| map.is_up(*osd));
+        // What OSDs said of their fullness may have to show in the pools.
+        let mut scratch = Incremental::new(map.fsid, map.epoch.next());
+        if full::derive(&map, &mut scratch) {
+            self.schedule_housekeeping(now);
+        }
     }
 
     fn run_afters(&mut self, now: Now, afters: Vec<After>, out: &mut Outbox) {

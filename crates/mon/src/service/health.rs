@@ -187,8 +187,8 @@ fn full(map: &OsdMap, checks: &mut Checks) {
             continue;
         }
         let n = osds.len() as u64;
-        let word = if bit == flag::osd::NEARFULL { "nearfull" } else { word };
-        let detail = osds.iter().map(|o| format!("osd.{o} is {word}")).collect();
+        let shown = if bit == flag::osd::NEARFULL { "near full" } else { word };
+        let detail = osds.iter().map(|o| format!("osd.{o} is {shown}")).collect();
         add(checks, code, severity, n, format!("{n} {word} osd(s)"), detail);
     }
     let pool_kinds = [

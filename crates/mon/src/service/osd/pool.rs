@@ -77,6 +77,7 @@ pub fn create(
         .ok()
         .filter(|n| (1..=SIZE_MAX).contains(n))
         .ok_or_else(|| Refusal::invalid(format!("pool size must be between 1 and {SIZE_MAX}")))?;
+    check_pg_limit(&map, options, pg_num, size)?;
     let rule = rule_id(&map, new.rule.as_deref())?;
     let id = PoolId(map.pool_max.0.max(0) + 1);
     let min_size = default_min_size(size, options);
@@ -93,6 +94,33 @@ pub fn create(
     inc.new_pools.insert(id, pool);
     inc.new_pool_names.insert(id, new.name.clone());
     Ok(Some(id))
+}
+
+/// OSDs carry so many PGs and no more: each costs memory and time in peering.
+fn check_pg_limit(
+    map: &OsdMap,
+    options: &Options<'_>,
+    pg_num: u32,
+    size: u32,
+) -> Result<(), Refusal> {
+    // A cluster that is still being made counts as the smallest usual one.
+    const OSDS_MIN: usize = 3;
+    let osds = map.num_in_osds().max(OSDS_MIN) as u64;
+    let max = options.u64("mon_max_pg_per_osd").saturating_mul(osds);
+    let copies = |pg_num: u32, size: u32| u64::from(pg_num) * u64::from(size);
+    let now: u64 = map.pools.values().map(|p| copies(p.pg_num, p.size)).sum();
+    let total = now + copies(pg_num, size);
+    if total <= max {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Errno::ERANGE,
+        format!(
+            "pg_num {pg_num} size {size} would mean {total} total pgs, which exceeds max {max} \
+             (mon_max_pg_per_osd {} * {osds} OSDs)",
+            options.u64("mon_max_pg_per_osd")
+        ),
+    ))
 }
 
 fn rule_id(map: &OsdMap, name: Option<&str>) -> Result<i32, Refusal> {
