@@ -1,152 +1,28 @@
-//! What lies where in the folder of a dev cluster, and the flags it remembers.
+//! What lies where in the folder of a dev cluster.
+//!
+//! Whoever changes something there holds the folder's lock. `dev.json` is written first and deleted
+//! last: while it is there, the folder holds a cluster, whole or not.
 
 use std::{
     fs,
     io::Write,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::FlockOperation;
-use serde::{Deserialize, Serialize};
+
+use super::settings::{Flags, Settings};
 
 /// Ports of an OSD: public, cluster, heartbeat back, heartbeat front.
 pub(crate) const PORTS_PER_OSD: u16 = 4;
 /// All ports lie below base + 100; the monitor has the base itself, OSDs begin four above.
 const FIRST_OSD_PORT: u16 = 4;
-const OSDS_MAX: u16 = 24;
 const FLAGS_FILE: &str = "dev.json";
-
-/// Flags of `seabed dev up`. What is left out is remembered, or has its default on a new cluster.
-#[derive(clap::Args, Clone, Debug, Default)]
-pub(crate) struct Flags {
-    /// Number of OSDs [default: 3].
-    #[arg(long)]
-    pub(crate) osds: Option<u16>,
-    /// The monitor's port; all ports lie within base+100 [default: 21000].
-    #[arg(long)]
-    pub(crate) base_port: Option<u16>,
-    /// Size of each OSD's device file: bytes, or a number with K, M, G or T [default: 10G].
-    #[arg(long)]
-    pub(crate) osd_size: Option<String>,
-    /// Replicas of the pool [default: 3].
-    #[arg(long)]
-    pub(crate) size: Option<u32>,
-    /// Replicas that must be up for the pool to serve [default: 2].
-    #[arg(long)]
-    pub(crate) min_size: Option<u32>,
-    /// Name of the pool [default: rbd].
-    #[arg(long)]
-    pub(crate) pool: Option<String>,
-    /// Placement groups of the pool [default: 32].
-    #[arg(long)]
-    pub(crate) pg_num: Option<u32>,
-    /// Do not preallocate the device files.
-    #[arg(long)]
-    pub(crate) sparse: bool,
-}
-
-/// The flags with all gaps filled, as remembered in the folder.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Settings {
-    pub(crate) fsid: String,
-    pub(crate) osds: u16,
-    pub(crate) base_port: u16,
-    pub(crate) osd_size: u64,
-    pub(crate) size: u32,
-    pub(crate) min_size: u32,
-    pub(crate) pool: String,
-    pub(crate) pg_num: u32,
-    pub(crate) sparse: bool,
-}
-
-impl Settings {
-    /// Settings of a new cluster.
-    pub(crate) fn new(flags: &Flags, fsid: String) -> Result<Self> {
-        let osds = flags.osds.unwrap_or(3);
-        let size = flags.size.unwrap_or(3);
-        let settings = Self {
-            fsid,
-            osds,
-            base_port: flags.base_port.unwrap_or(21_000),
-            osd_size: bytes(flags.osd_size.as_deref().unwrap_or("10G"))?,
-            size,
-            min_size: flags.min_size.unwrap_or(if size > 1 { size / 2 + size % 2 } else { 1 }),
-            pool: flags.pool.clone().unwrap_or_else(|| "rbd".to_owned()),
-            pg_num: flags.pg_num.unwrap_or(32),
-            sparse: flags.sparse,
-        };
-        settings.check()?;
-        Ok(settings)
-    }
-
-    fn check(&self) -> Result<()> {
-        if self.osds == 0 || self.osds > OSDS_MAX {
-            bail!("--osds {}: between 1 and {OSDS_MAX}", self.osds);
-        }
-        if self.base_port < 1024 || self.base_port > u16::MAX - 100 {
-            bail!("--base-port {}: between 1024 and {}", self.base_port, u16::MAX - 100);
-        }
-        if self.size == 0 || self.size > 10 {
-            bail!("--size {}: between 1 and 10", self.size);
-        }
-        if self.size > u32::from(self.osds) {
-            bail!("--size {} needs as many OSDs, --osds is {}", self.size, self.osds);
-        }
-        if self.min_size == 0 || self.min_size > self.size {
-            bail!("--min-size {}: between 1 and --size {}", self.min_size, self.size);
-        }
-        if self.pg_num == 0 || self.pg_num > 65_536 {
-            bail!("--pg-num {}: between 1 and 65536", self.pg_num);
-        }
-        if self.pool.is_empty() || self.pool.contains('/') || self.pool.contains('@') {
-            bail!("--pool {:?}: not empty, and without / or @", self.pool);
-        }
-        const SMALLEST: u64 = 256 << 20;
-        if self.osd_size < SMALLEST {
-            bail!("--osd-size {}: at least 256M", self.osd_size);
-        }
-        Ok(())
-    }
-
-    /// Refuses flags that contradict what the cluster was made with.
-    fn refuse_changes(&self, flags: &Flags) -> Result<()> {
-        let size = flags.osd_size.as_deref().map(bytes).transpose()?;
-        let differ = |name: &str, given: Option<String>, made: String| match given {
-            Some(g) if g != made => bail!(
-                "the cluster was made with {name} {made}, not {g}; `seabed dev wipe` starts anew"
-            ),
-            _ => Ok(()),
-        };
-        let text = |v: Option<u32>| v.map(|v| v.to_string());
-        differ("--osds", flags.osds.map(|v| v.to_string()), self.osds.to_string())?;
-        let port = flags.base_port.map(|v| v.to_string());
-        differ("--base-port", port, self.base_port.to_string())?;
-        differ("--osd-size", size.map(|v| v.to_string()), self.osd_size.to_string())?;
-        differ("--size", text(flags.size), self.size.to_string())?;
-        differ("--min-size", text(flags.min_size), self.min_size.to_string())?;
-        differ("--pool", flags.pool.clone(), self.pool.clone())?;
-        differ("--pg-num", text(flags.pg_num), self.pg_num.to_string())
-    }
-}
-
-/// A number of bytes: digits, then nothing or one of K, M, G, T (powers of 1024; an `iB` or `B` may
-/// follow).
-fn bytes(text: &str) -> Result<u64> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 =
-        text[..end].parse().with_context(|| format!("{text:?} is no number of bytes"))?;
-    let unit = text[end..].trim().to_ascii_uppercase();
-    let shift = match unit.trim_end_matches('B').trim_end_matches('I') {
-        "" => 0,
-        "K" => 10,
-        "M" => 20,
-        "G" => 30,
-        "T" => 40,
-        _ => bail!("{text:?}: the unit is one of K, M, G, T"),
-    };
-    number.checked_mul(1 << shift).with_context(|| format!("{text:?} is too large"))
-}
+const LOCK_FILE: &str = "dev.lock";
+const LOCK_POLL: Duration = Duration::from_millis(50);
 
 /// A daemon of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,6 +50,34 @@ pub(crate) struct Layout {
 /// Held while a verb changes the cluster; a second `seabed dev` on the folder waits.
 pub(crate) struct Lock(#[expect(dead_code, reason = "holds the lock until dropped")] fs::File);
 
+impl Lock {
+    /// Takes the lock of an existing folder, until the deadline.
+    pub(crate) async fn take(dir: &Path, deadline: Instant) -> Result<Self> {
+        let path = dir.join(LOCK_FILE);
+        loop {
+            let file = fs::File::create(&path).with_context(|| path.display().to_string())?;
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                // A `wipe` may have deleted what was locked here.
+                Ok(()) if is_same(&file, &path) => return Ok(Lock(file)),
+                Ok(()) => continue,
+                Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {}
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    bail!("another `seabed dev` is at work in {}", dir.display())
+                }
+                Err(error) => return Err(error).context(path.display().to_string()),
+            }
+            tokio::time::sleep(LOCK_POLL).await;
+        }
+    }
+}
+
+fn is_same(file: &fs::File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    }
+}
+
 impl Layout {
     /// The cluster that lies in `dir`.
     pub(crate) fn load(dir: &Path) -> Result<Self> {
@@ -184,27 +88,56 @@ impl Layout {
         Ok(Self { dir: dir.to_owned(), settings })
     }
 
-    /// The cluster that lies in `dir`, or a new one described there.
+    /// True if a cluster lies in `dir`.
+    pub(crate) fn exists(dir: &Path) -> bool {
+        dir.join(FLAGS_FILE).exists()
+    }
+
+    /// The cluster that lies in `dir`, or a new one described there. The caller holds the lock.
     pub(crate) fn load_or_make(dir: &Path, flags: &Flags, fsid: String) -> Result<Self> {
-        if dir.join(FLAGS_FILE).exists() {
+        let layout = if Self::exists(dir) {
             let layout = Self::load(dir)?;
             layout.settings.refuse_changes(flags)?;
-            return Ok(layout);
+            layout
+        } else {
+            let layout = Self { dir: dir.to_owned(), settings: Settings::new(flags, fsid)? };
+            layout.refuse_odd_names()?;
+            layout.refuse_without_room()?;
+            layout.remember()?;
+            layout
+        };
+        // Not when it is right: what people changed in it stays. A folder that was moved has a
+        // wrong one.
+        let conf = fs::read_to_string(layout.conf_path()).unwrap_or_default();
+        if !conf.contains(&layout.data_lines()) {
+            layout.refuse_odd_names()?;
+            write_whole(&layout.conf_path(), &layout.conf())?;
         }
-        let layout = Self { dir: dir.to_owned(), settings: Settings::new(flags, fsid)? };
-        fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
-        layout.refuse_without_room()?;
-        let text = serde_json::to_string_pretty(&layout.settings)?;
-        write_whole(&dir.join("ceph.conf"), &layout.conf())?;
-        write_whole(&dir.join(FLAGS_FILE), &text)?;
         Ok(layout)
     }
 
-    /// Takes the folder's lock.
-    pub(crate) fn lock(&self) -> Result<Lock> {
-        let file = fs::File::create(self.dir.join("dev.lock"))?;
-        rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
-        Ok(Lock(file))
+    fn remember(&self) -> Result<()> {
+        write_whole(&self.dir.join(FLAGS_FILE), &serde_json::to_string_pretty(&self.settings)?)
+    }
+
+    /// Remembers that the pool was made.
+    pub(crate) fn remember_pool(&self) -> Result<()> {
+        let mut made = self.clone();
+        made.settings.pool_made = true;
+        made.remember()
+    }
+
+    /// The path stands in `ceph.conf`, where some characters mean something.
+    fn refuse_odd_names(&self) -> Result<()> {
+        let odd = |c: char| c.is_control() || "\"#;$\\".contains(c);
+        match self.dir.to_str() {
+            Some(text) if !text.contains(odd) => Ok(()),
+            _ => bail!(
+                "{:?} cannot stand in a ceph.conf: UTF-8 without \" # ; $ \\ and control \
+                 characters can",
+                self.dir
+            ),
+        }
     }
 
     fn refuse_without_room(&self) -> Result<()> {
@@ -226,6 +159,10 @@ impl Layout {
             );
         }
         Ok(())
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// All daemons, the monitor first.
@@ -265,7 +202,7 @@ impl Layout {
     /// The text of `ceph.conf`: enough for stock clients, and what our daemons need.
     fn conf(&self) -> String {
         let Settings { fsid, size, min_size, pg_num, .. } = &self.settings;
-        let dir = self.dir.display();
+        let (dir, data) = (self.dir.display(), self.data_lines());
         let mut text = format!(
             "# Written by `seabed dev up`.
 [global]
@@ -293,9 +230,7 @@ mon_data = {dir}/mon.$id
 pid_file = {dir}/$name.pid
 
 [osd]
-osd_data = {dir}/osd.$id
-pid_file = {dir}/$name.pid
-",
+{data}",
             self.port(Daemon::Mon)
         );
         for id in 0..self.settings.osds {
@@ -314,10 +249,18 @@ ms_bind_port_max = {}
         text
     }
 
+    fn data_lines(&self) -> String {
+        let dir = self.dir.display();
+        format!("osd_data = {dir}/osd.$id\npid_file = {dir}/$name.pid\n")
+    }
+
     /// Deletes what `up` and the daemons made, and nothing else.
     pub(crate) fn delete_files(&self) -> Result<()> {
         for daemon in self.daemons() {
-            remove_file(&self.pid_path(daemon))?;
+            let pid = self.pid_path(daemon);
+            // The name under which a daemon that was killed just then wrote it.
+            remove_file(&pid.with_extension("pid.partial"))?;
+            remove_file(&pid)?;
             remove_file(&self.log_path(daemon))?;
             let data = self.data_path(daemon);
             if data.exists() {
@@ -327,18 +270,21 @@ ms_bind_port_max = {}
                 remove_file(&self.device_path(id))?;
             }
         }
-        remove_file(&self.conf_path())?;
-        remove_file(&self.dir.join(FLAGS_FILE))
-    }
-
-    /// Removes the lock file, and the folder if nothing of anybody else's is in it.
-    pub(crate) fn delete_folder(&self) -> Result<()> {
-        remove_file(&self.dir.join("dev.lock"))?;
-        if fs::read_dir(&self.dir)?.next().is_none() {
-            fs::remove_dir(&self.dir)?;
+        for path in [self.conf_path(), self.dir.join(FLAGS_FILE)] {
+            remove_file(&partial(&path))?;
+            remove_file(&path)?;
         }
         Ok(())
     }
+}
+
+/// Removes the lock file, and the folder if nothing of anybody else's is in it.
+pub(crate) fn delete_folder(dir: &Path) -> Result<()> {
+    remove_file(&dir.join(LOCK_FILE))?;
+    if fs::read_dir(dir)?.next().is_none() {
+        fs::remove_dir(dir)?;
+    }
+    Ok(())
 }
 
 fn remove_file(path: &Path) -> Result<()> {
@@ -350,9 +296,13 @@ fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
+fn partial(path: &Path) -> PathBuf {
+    path.with_extension("partial")
+}
+
 /// Writes beside, syncs and renames: a reader sees the old file or the new one.
 fn write_whole(path: &Path, text: &str) -> Result<()> {
-    let partial = path.with_extension("partial");
+    let partial = partial(path);
     let mut file = fs::File::create(&partial)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
@@ -361,17 +311,7 @@ fn write_whole(path: &Path, text: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_with_units() {
-        assert_eq!(bytes("10G").unwrap(), 10 << 30);
-        assert_eq!(bytes("512MiB").unwrap(), 512 << 20);
-        assert_eq!(bytes("4096").unwrap(), 4096);
-        assert!(bytes("G").is_err());
-        assert!(bytes("1X").is_err());
-        assert!(bytes("99999999999T").is_err());
-    }
+    use super::{super::settings::OSDS_MAX, *};
 
     #[test]
     fn a_cluster_remembers_its_flags_and_refuses_others() {
@@ -397,5 +337,29 @@ mod tests {
         let layout = Layout::load_or_make(dir.path(), &flags, "f".into()).unwrap();
         let last = layout.port(Daemon::Osd(OSDS_MAX - 1)) + PORTS_PER_OSD - 1;
         assert!(last <= layout.settings.base_port + 100);
+    }
+
+    #[test]
+    fn a_changed_conf_stays_and_a_missing_one_comes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let flags = Flags { sparse: true, ..Flags::default() };
+        let layout = Layout::load_or_make(dir.path(), &flags, "f".into()).unwrap();
+        let text = fs::read_to_string(layout.conf_path()).unwrap() + "debug = 1\n";
+        fs::write(layout.conf_path(), &text).unwrap();
+        Layout::load_or_make(dir.path(), &flags, "g".into()).unwrap();
+        assert_eq!(fs::read_to_string(layout.conf_path()).unwrap(), text);
+        fs::remove_file(layout.conf_path()).unwrap();
+        Layout::load_or_make(dir.path(), &flags, "h".into()).unwrap();
+        assert!(fs::read_to_string(layout.conf_path()).unwrap().contains("fsid = f\n"));
+    }
+
+    #[test]
+    fn a_name_that_breaks_the_conf_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let odd = dir.path().join("a#b");
+        fs::create_dir(&odd).unwrap();
+        let flags = Flags { sparse: true, ..Flags::default() };
+        assert!(Layout::load_or_make(&odd, &flags, "f".into()).is_err());
+        assert!(!Layout::exists(&odd));
     }
 }

@@ -1,8 +1,10 @@
 //! Starting, finding and stopping the daemons of a dev cluster.
 //!
-//! A daemon writes its pid file itself once it holds its data folder. A pid counts as the daemon only
-//! while /proc says that it runs our program on this folder and is no zombie: in a container nobody may
-//! reap the dead, and pids are used again.
+//! A daemon writes its pid file itself once it holds its data folder. A pid counts as the daemon
+//! only while /proc says that it runs our program on this folder and is no zombie: in a container
+//! nobody may reap the dead, and pids are used again. Who has no pid file (yet) is found by its
+//! command line: an `up` may have been killed between the start of a daemon and its first sign of
+//! life.
 
 use std::{
     fs,
@@ -25,6 +27,20 @@ pub(crate) fn running(layout: &Layout, daemon: Daemon) -> Option<i32> {
     (is_ours(pid, layout, daemon)).then_some(pid)
 }
 
+/// The pid of a running daemon or of its preparation, with pid file or without.
+fn find(layout: &Layout, daemon: Daemon) -> Result<Option<i32>> {
+    if let Some(pid) = running(layout, daemon) {
+        return Ok(Some(pid));
+    }
+    for entry in fs::read_dir("/proc").context("/proc")? {
+        let pid = entry.ok().and_then(|e| e.file_name().to_str()?.parse().ok());
+        if let Some(pid) = pid.filter(|pid| is_ours(*pid, layout, daemon)) {
+            return Ok(Some(pid));
+        }
+    }
+    Ok(None)
+}
+
 /// True if `pid` is alive and its command line is the daemon's.
 fn is_ours(pid: i32, layout: &Layout, daemon: Daemon) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
@@ -37,8 +53,8 @@ fn is_ours(pid: i32, layout: &Layout, daemon: Daemon) -> bool {
     let words: Vec<&[u8]> = line.split(|b| *b == 0).collect();
     let conf = layout.conf_path();
     let (kind, id) = kind_and_id(daemon);
-    words.contains(&conf.as_os_str().as_encoded_bytes())
-        && words.contains(&kind.as_bytes())
+    words.get(1) == Some(&kind.as_bytes())
+        && words.contains(&conf.as_os_str().as_encoded_bytes())
         && words.contains(&id.as_bytes())
 }
 
@@ -56,8 +72,13 @@ fn command(layout: &Layout, daemon: Daemon) -> Result<Command> {
     Ok(command)
 }
 
-/// Runs a daemon's one-time preparation to its end.
-pub(crate) fn prepare(layout: &Layout, daemon: Daemon, more: &[String]) -> Result<()> {
+/// Runs a daemon's one-time preparation to its end. One that an `up` left behind which was killed
+/// is ended first.
+pub(crate) async fn prepare(layout: &Layout, daemon: Daemon, more: &[String]) -> Result<()> {
+    while let Some(pid) = find(layout, daemon)? {
+        signal(pid, Signal::KILL)?;
+        tokio::time::sleep(POLL).await;
+    }
     let done = command(layout, daemon)?.arg("--mkfs").args(more).output()?;
     if !done.status.success() {
         bail!("preparing {daemon}: {}", String::from_utf8_lossy(&done.stderr).trim());
@@ -65,8 +86,26 @@ pub(crate) fn prepare(layout: &Layout, daemon: Daemon, more: &[String]) -> Resul
     Ok(())
 }
 
-/// Starts a daemon in a session of its own, with none of our descriptors.
-pub(crate) fn start(layout: &Layout, daemon: Daemon) -> Result<Child> {
+/// A daemon that is to write its pid file.
+pub(crate) struct Started {
+    pid: i32,
+    /// None: an earlier `up` started it.
+    child: Option<Child>,
+}
+
+/// Starts a daemon in a session of its own, with none of our descriptors; if it runs, nothing.
+pub(crate) fn start_if_dead(layout: &Layout, daemon: Daemon) -> Result<Option<Started>> {
+    if running(layout, daemon).is_some() {
+        return Ok(None);
+    }
+    if let Some(pid) = find(layout, daemon)? {
+        return Ok(Some(Started { pid, child: None }));
+    }
+    let child = start(layout, daemon)?;
+    Ok(Some(Started { pid: i32::try_from(child.id())?, child: Some(child) }))
+}
+
+fn start(layout: &Layout, daemon: Daemon) -> Result<Child> {
     // Whatever the caller left open beyond the standard three must not live on in a daemon.
     close_fds::set_fds_cloexec(3, &[]);
     let log = fs::OpenOptions::new()
@@ -83,17 +122,26 @@ pub(crate) fn start(layout: &Layout, daemon: Daemon) -> Result<Child> {
         .with_context(|| format!("starting {daemon}"))
 }
 
-/// Waits until the started daemon has written its pid file.
+/// Waits until the daemon has written its pid file.
 pub(crate) async fn wait_started(
     layout: &Layout,
     daemon: Daemon,
-    child: &mut Child,
+    mut started: Started,
     deadline: Instant,
 ) -> Result<()> {
-    let pid = i32::try_from(child.id())?;
-    while running(layout, daemon) != Some(pid) {
-        if let Some(status) = child.try_wait()? {
+    // Long enough for one that starts to write its file; then it was deleted, and we write it.
+    let adopted = Instant::now() + Duration::from_secs(5);
+    while running(layout, daemon) != Some(started.pid) {
+        if let Some(status) = started.child.as_mut().map(Child::try_wait).transpose()?.flatten() {
             bail!("{daemon} ended with {status}:\n{}", log_tail(layout, daemon));
+        }
+        if started.child.is_none() {
+            if !is_ours(started.pid, layout, daemon) {
+                bail!("{daemon} died:\n{}", log_tail(layout, daemon));
+            }
+            if Instant::now() > adopted {
+                fs::write(layout.pid_path(daemon), format!("{}\n", started.pid))?;
+            }
         }
         if Instant::now() > deadline {
             bail!("{daemon} did not start:\n{}", log_tail(layout, daemon));
@@ -120,20 +168,29 @@ pub(crate) async fn stop_all(layout: &Layout) -> Result<()> {
 }
 
 async fn stop(layout: &Layout, daemons: &[Daemon]) -> Result<()> {
+    let mut alive = Vec::new();
     for daemon in daemons {
-        if let Some(pid) = running(layout, *daemon) {
+        if let Some(pid) = find(layout, *daemon)? {
             signal(pid, Signal::TERM)?;
+            alive.push((*daemon, pid));
         }
     }
     let deadline = Instant::now() + STOP_PATIENCE;
-    for daemon in daemons {
-        while let Some(pid) = running(layout, *daemon) {
+    for (daemon, pid) in alive {
+        let mut told = false;
+        // Its pid file goes before it does: what counts is the process.
+        while is_ours(pid, layout, daemon) {
             if Instant::now() > deadline {
-                eprintln!("{daemon} does not stop, killing it");
+                if !told {
+                    eprintln!("{daemon} does not stop, killing it");
+                    told = true;
+                }
                 signal(pid, Signal::KILL)?;
             }
             tokio::time::sleep(POLL).await;
         }
+    }
+    for daemon in daemons {
         match fs::remove_file(layout.pid_path(*daemon)) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
             _ => {}

@@ -1,5 +1,6 @@
-//! Waiting until the cluster is settled: every OSD of ours is up in the map as the process that runs now,
-//! the pool is there, and every PG was reported active+clean after its last change of members.
+//! Waiting until the cluster is settled: every OSD of ours is up in the map as the process that
+//! runs now, the pool is there, and every PG was reported active+clean after its last change of
+//! members.
 
 use std::time::{Duration, Instant};
 
@@ -13,12 +14,29 @@ use super::process;
 
 const POLL: Duration = Duration::from_millis(100);
 
-/// Returns when all is settled, or with the reason at the deadline.
+/// How often the daemons are looked at. Who waits for a dead monitor would wait long.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Returns when all is settled, or with the reason at the deadline or when a daemon dies.
 pub(crate) async fn wait(layout: &Layout, deadline: Instant) -> Result<()> {
     let left = deadline.saturating_duration_since(Instant::now());
-    match tokio::time::timeout(left, settle(layout)).await {
+    let work = async {
+        tokio::select! {
+            result = settle(layout) => result,
+            died = death(layout) => died,
+        }
+    };
+    match tokio::time::timeout(left, work).await {
         Ok(result) => result,
-        Err(_) => bail!("after {} s: {}", left.as_secs(), reason(layout).await),
+        Err(_) => bail!("{}", reason(layout).await),
+    }
+}
+
+/// Returns only if a daemon dies.
+async fn death(layout: &Layout) -> Result<()> {
+    loop {
+        dead_daemon(layout)?;
+        tokio::time::sleep(LOOK).await;
     }
 }
 
@@ -26,7 +44,6 @@ async fn settle(layout: &Layout) -> Result<()> {
     let cluster = connect(layout).await?;
     ensure_pool(&cluster, layout).await?;
     while unsettled(&cluster, layout).await?.is_some() {
-        dead_daemon(layout)?;
         tokio::time::sleep(POLL).await;
     }
     cluster.shutdown().await;
@@ -57,19 +74,23 @@ async fn order(cluster: &Cluster, command: Value) -> Result<()> {
     Ok(())
 }
 
-/// Makes the pool on a new cluster; on an old one it is there.
+/// Makes the pool on a new cluster, once. Both steps may have been done by an `up` that was cut
+/// off.
 async fn ensure_pool(cluster: &Cluster, layout: &Layout) -> Result<()> {
     let s = &layout.settings;
-    let pools = ask(cluster, json!({"prefix": "osd pool ls"})).await?;
-    if pools.as_array().is_some_and(|p| p.iter().any(|name| *name == json!(s.pool))) {
+    if s.pool_made {
         return Ok(());
     }
-    let create = json!({
-        "prefix": "osd pool create", "pool": s.pool, "pg_num": s.pg_num, "pgp_num": s.pg_num,
-    });
-    order(cluster, create).await?;
+    let pools = ask(cluster, json!({"prefix": "osd pool ls"})).await?;
+    if !pools.as_array().is_some_and(|p| p.iter().any(|name| *name == json!(s.pool))) {
+        let create = json!({
+            "prefix": "osd pool create", "pool": s.pool, "pg_num": s.pg_num, "pgp_num": s.pg_num,
+        });
+        order(cluster, create).await?;
+    }
     let enable = json!({"prefix": "osd pool application enable", "pool": s.pool, "app": "rbd"});
-    order(cluster, enable).await
+    order(cluster, enable).await?;
+    layout.remember_pool()
 }
 
 fn dead_daemon(layout: &Layout) -> Result<()> {
@@ -105,7 +126,9 @@ fn osd_unsettled(layout: &Layout, map: &OsdMap, id: u16) -> Option<String> {
     if !map.is_up(osd) {
         return Some(format!("osd.{id} is not up in epoch {}", map.epoch));
     }
-    let pid = process::running(layout, Daemon::Osd(id))?;
+    let Some(pid) = process::running(layout, Daemon::Osd(id)) else {
+        return Some(format!("osd.{id} is dead"));
+    };
     let nonces: Vec<u32> =
         map.addrs(osd).map(|a| a.client.0.iter().map(|a| a.nonce).collect()).unwrap_or_default();
     let now = u32::try_from(pid).is_ok_and(|pid| nonces.contains(&pid));
@@ -116,7 +139,7 @@ fn osd_unsettled(layout: &Layout, map: &OsdMap, id: u16) -> Option<String> {
 fn pg_unsettled(map: &OsdMap, stat: &Value) -> Option<String> {
     let id = stat["pgid"].as_str()?;
     let state = stat["state"].as_str()?;
-    if state != "active+clean" {
+    if !is_active_clean(state) {
         return Some(format!("PG {id} is {state}"));
     }
     let reported = stat["reported_epoch"]
@@ -128,6 +151,15 @@ fn pg_unsettled(map: &OsdMap, stat: &Value) -> Option<String> {
         .map(|osd| u64::from(map.up_from(OsdId(osd)).0))
         .max()?;
     (reported < newest).then(|| format!("PG {id} was last reported in epoch {reported}"))
+}
+
+/// Scrubbing and trimming of snapshots go on beside the service and take nothing from it.
+fn is_active_clean(state: &str) -> bool {
+    const BESIDE: [&str; 4] = ["scrubbing", "deep", "snaptrim", "snaptrim_wait"];
+    let words: Vec<&str> = state.split('+').collect();
+    words.contains(&"active")
+        && words.contains(&"clean")
+        && words.iter().all(|w| matches!(*w, "active" | "clean") || BESIDE.contains(w))
 }
 
 async fn newest_map(cluster: &Cluster) -> Result<OsdMap> {
@@ -150,5 +182,21 @@ async fn reason(layout: &Layout) -> String {
         Ok(Ok(None)) => "settled only now".to_owned(),
         Ok(Err(error)) => format!("{error:#}"),
         Err(_) => "the monitor does not answer".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_counts_as_clean() {
+        for good in ["active+clean", "active+clean+scrubbing+deep", "active+clean+snaptrim"] {
+            assert!(is_active_clean(good), "{good}");
+        }
+        for bad in ["active", "peering", "active+clean+remapped", "active+undersized+degraded", ""]
+        {
+            assert!(!is_active_clean(bad), "{bad}");
+        }
     }
 }

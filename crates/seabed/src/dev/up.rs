@@ -1,6 +1,7 @@
 //! `seabed dev up`: make what is missing, start what is dead, wait until all PGs are active+clean.
 
 use std::{
+    fs,
     path::Path,
     time::{Duration, Instant},
 };
@@ -8,8 +9,10 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::{
-    layout::{Daemon, Flags, Layout},
-    process, settled,
+    layout::{self, Daemon, Layout, Lock},
+    process,
+    settings::{Flags, Settings},
+    settled,
 };
 
 /// After this the reason is told and the exit code is not 0; the daemons stay up.
@@ -18,23 +21,39 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// See the module's head.
 pub(crate) async fn run(dir: &Path, flags: &Flags) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
-    let layout = Layout::load_or_make(dir, flags, fresh_uuid()?)?;
-    let lock = layout.lock()?;
-    prepare(&layout)?;
+    let fsid = fresh_uuid()?;
+    if !Layout::exists(dir) {
+        // Flags that cannot be are refused before anything is written.
+        Settings::new(flags, fsid.clone())?;
+    }
+    fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
+    let dir = &dir.canonicalize()?;
+    let lock = Lock::take(dir, deadline).await?;
+    let layout = match Layout::load_or_make(dir, flags, fsid) {
+        Ok(layout) => layout,
+        Err(error) => {
+            if !Layout::exists(dir) {
+                layout::delete_folder(dir)?;
+            }
+            return Err(error);
+        }
+    };
+    prepare(&layout).await?;
     // The monitor answers before OSDs start, so that none waits for its first retry.
     let (mons, osds): (Vec<_>, Vec<_>) = layout.daemons().partition(|d| *d == Daemon::Mon);
     for group in [mons, osds] {
         let mut started = Vec::new();
         for daemon in group {
-            if process::running(&layout, daemon).is_none() {
-                started.push((daemon, process::start(&layout, daemon)?));
+            if let Some(new) = process::start_if_dead(&layout, daemon)? {
+                started.push((daemon, new));
             }
         }
-        for (daemon, child) in &mut started {
-            process::wait_started(&layout, *daemon, child, deadline).await?;
+        for (daemon, new) in started {
+            process::wait_started(&layout, daemon, new, deadline).await?;
         }
     }
-    settled::wait(&layout, deadline).await.context("the cluster is not active+clean")?;
+    let settled = settled::wait(&layout, deadline).await;
+    settled.with_context(|| format!("not active+clean (limit {} s)", PATIENCE.as_secs()))?;
     drop(lock);
     let running = layout.daemons().count();
     println!("{running} daemons, all PGs active+clean: {}", layout.conf_path().display());
@@ -42,12 +61,12 @@ pub(crate) async fn run(dir: &Path, flags: &Flags) -> Result<()> {
 }
 
 /// One-time work of each daemon; a folder that is whole already is left alone.
-fn prepare(layout: &Layout) -> Result<()> {
+async fn prepare(layout: &Layout) -> Result<()> {
     let settings = &layout.settings;
     let whole = |daemon| layout.data_path(daemon).join("ready").exists();
     if !whole(Daemon::Mon) {
         let osds = settings.osds.to_string();
-        process::prepare(layout, Daemon::Mon, &["--osds".to_owned(), osds])?;
+        process::prepare(layout, Daemon::Mon, &["--osds".to_owned(), osds]).await?;
     }
     for id in 0..settings.osds {
         if !whole(Daemon::Osd(id)) {
@@ -55,13 +74,13 @@ fn prepare(layout: &Layout) -> Result<()> {
             if settings.sparse {
                 more.push("--sparse".to_owned());
             }
-            process::prepare(layout, Daemon::Osd(id), &more)?;
+            process::prepare(layout, Daemon::Osd(id), &more).await?;
         }
     }
     Ok(())
 }
 
 fn fresh_uuid() -> Result<String> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/uuid")?;
+    let text = fs::read_to_string("/proc/sys/kernel/random/uuid")?;
     Ok(text.trim().to_owned())
 }

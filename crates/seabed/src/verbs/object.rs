@@ -202,22 +202,23 @@ async fn bench(pool: &Pool, time: Duration, size: usize, threads: usize) -> Resu
     let deadline = Instant::now() + time;
     let writes = in_flight(threads, |i| {
         let (pool, data, name) = (pool.clone(), data.clone(), format!("{prefix}_{i}"));
-        (Instant::now() < deadline).then(|| async move { pool.write_full(name, data).await })
+        (Instant::now() < deadline).then_some(async move { pool.write_full(name, data).await })
     });
     let written = report("write", size, writes.await?);
     let reads = in_flight(threads, |i| {
         let (pool, name) = (pool.clone(), format!("{prefix}_{i}"));
-        (i < written).then(|| async move { pool.read(name, 0, 0).await.map(drop) })
+        (i < written).then_some(async move { pool.read(name, 0, 0).await.map(drop) })
     });
     report("read", size, reads.await?);
     let removes = in_flight(threads, |i| {
         let (pool, name) = (pool.clone(), format!("{prefix}_{i}"));
-        (i < written).then(|| async move { pool.remove(name).await })
+        (i < written).then_some(async move { pool.remove(name).await })
     });
     removes.await.map(drop)
 }
 
-/// Runs numbered operations, `threads` at a time, until `next` gives none; how long each took, and all.
+/// Runs numbered operations, `threads` at a time, until `next` gives none; how long each took, and
+/// all.
 async fn in_flight<F>(
     threads: usize,
     mut next: impl FnMut(usize) -> Option<F>,

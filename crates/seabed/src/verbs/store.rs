@@ -120,8 +120,8 @@ fn describe(
     let o = &object.hobj;
     Ok(json!({
         "pg": pg, "namespace": text(&o.namespace), "name": text(&o.name), "key": text(&o.key),
-        "snap": o.snap.0, "size": size, "data_crc32c": data, "sha256": hex(&sha.finalize()), "attrs": attrs.len(),
-        "attrs_crc32c": attrs_crc, "omap_crc32c": omap,
+        "snap": o.snap.0, "size": size, "data_crc32c": data, "sha256": hex(&sha.finalize()),
+        "attrs": attrs.len(), "attrs_crc32c": attrs_crc, "omap_crc32c": omap,
     }))
 }
 
