@@ -406,6 +406,7 @@ fn load(request: &Request, files: &mut dyn Files) -> Result<CrushMap, Stop> {
     let refuse = |_| Stop::usage(format!("crushtool: unable to decode {path}"));
     let mut map = CrushMap::decode(bytes.into()).map_err(refuse)?;
     map.drop_dead_choose_args();
+    map.choose_args.sort();
     Ok(map)
 }
 

@@ -95,7 +95,10 @@ impl CrushMap {
     }
 
     fn step_json(&self, step: Step) -> Value {
-        let choose = |op: &str, num: i32, kind: i32| json!({"op": op, "num": num, "type": self.type_name(kind).unwrap_or("")});
+        let choose = |op: &str, num: i32, kind: i32| {
+            let of = self.type_name(kind).unwrap_or("");
+            json!({"op": op, "num": num, "type": of})
+        };
         let set = |op: &str, num: i32| json!({"op": op, "num": num});
         match step {
             Step::Noop => json!({"op": "noop"}),

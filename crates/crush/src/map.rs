@@ -128,6 +128,11 @@ impl ChooseArgsTable {
         self.0.iter_mut().map(|(_, args)| args)
     }
 
+    /// Puts them into Ceph's order.
+    pub fn sort(&mut self) {
+        self.0.sort_by_key(|(key, _)| *key);
+    }
+
     /// True if there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

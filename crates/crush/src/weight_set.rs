@@ -14,7 +14,7 @@ const DEPTH_MAX: u32 = 64;
 
 /// How many buckets one weight change may touch: where buckets are in several others, level upon
 /// level, the ways up multiply.
-const STEPS_MAX: u32 = 1 << 16;
+const STEPS_MAX: u32 = 1 << 18;
 
 /// What is left of the above.
 #[derive(Debug)]
@@ -91,12 +91,15 @@ impl CrushMap {
     }
 
     fn adjust_everywhere(&mut self, id: i32, weight: u32, sets: bool, climb: &mut Climb) -> bool {
-        let holders: Vec<i32> =
-            self.iter_buckets().filter(|b| b.items.contains(&id)).map(|b| b.id).collect();
-        for bucket in &holders {
-            self.adjust_in_bucket(id, weight, *bucket, sets, climb);
+        // Without weight-sets there is nothing to do where the item is not.
+        let all = !self.choose_args.is_empty();
+        let holds = |b: &&crate::Bucket| all || b.items.contains(&id);
+        let buckets: Vec<i32> = self.iter_buckets().filter(holds).map(|b| b.id).collect();
+        let mut found = false;
+        for bucket in &buckets {
+            found |= self.adjust_in_bucket(id, weight, *bucket, sets, climb);
         }
-        !holders.is_empty()
+        found
     }
 
     /// Changes an item's weight in one bucket and the bucket's in its parents, up to the roots.
@@ -120,22 +123,23 @@ impl CrushMap {
     ) -> bool {
         let tunables = self.tunables;
         let Some(b) = self.bucket_mut(bucket) else { return false };
-        let Some(at) = b.position(id) else { return false };
-        b.set_item_weight(at, w, &tunables);
-        let total = b.weight;
-        if sets {
-            for args in self.choose_args.values_mut() {
+        let at = b.position(id);
+        if let Some(at) = at {
+            b.set_item_weight(at, w, &tunables);
+            let total = b.weight;
+            for args in self.choose_args.values_mut().filter(|_| sets) {
                 let Some(arg) = arg_of(args, bucket) else { continue };
                 for slot in arg.weight_sets.iter_mut().filter_map(|set| set.get_mut(at)) {
                     *slot = w;
                 }
             }
+            climb.up(|climb| {
+                self.adjust_everywhere(bucket, total, false, climb);
+            });
         }
-        climb.up(|climb| {
-            self.adjust_everywhere(bucket, total, false, climb);
-            self.sum_weight_sets(bucket, climb);
-        });
-        true
+        // As the reference: each bucket that is looked at tells its parents its sums.
+        climb.up(|climb| self.sum_weight_sets(bucket, climb));
+        at.is_some()
     }
 
     /// Tells the parents of a bucket the sums of its weight-sets.
@@ -153,19 +157,19 @@ impl CrushMap {
     }
 
     /// Sets the weights of an item, one a position, in one weight-set, and the sums above it.
-    /// As the reference does, buckets without weights in the set get their own.
+    /// As the reference does, any bucket without weights in the set gets its own on the way.
     fn set_weight_set(&mut self, key: i64, item: i32, weights: &[u32], climb: &mut Climb) {
-        self.complete_weight_set(key);
-        let places: Vec<(i32, usize)> =
-            self.iter_buckets().filter_map(|b| Some((b.id, b.position(item)?))).collect();
-        for (bucket, at) in places {
+        let buckets: Vec<(i32, Option<usize>)> =
+            self.iter_buckets().map(|b| (b.id, b.position(item))).collect();
+        for (bucket, at) in buckets {
+            let created = self.ensure_weight_set(key, bucket);
             let Some(args) = self.choose_args.get_mut(key) else { return };
             let Some(arg) = arg_of(args, bucket) else { continue };
-            if arg.weight_sets.len() != weights.len() {
+            if arg.weight_sets.len() != weights.len() || !(created || at.is_some()) {
                 continue;
             }
             for (set, w) in arg.weight_sets.iter_mut().zip(weights) {
-                if let Some(slot) = set.get_mut(at) {
+                if let Some(slot) = at.and_then(|at| set.get_mut(at)) {
                     *slot = *w;
                 }
             }
@@ -175,20 +179,20 @@ impl CrushMap {
         }
     }
 
-    /// Gives every bucket that lacks weights in a weight-set its own ones for all positions.
-    fn complete_weight_set(&mut self, key: i64) {
-        let own: Vec<(u32, Vec<u32>)> = self
-            .iter_buckets()
-            .filter_map(|b| Some((u32::try_from(slot(b.id)?).ok()?, b.item_weights().collect())))
-            .collect();
-        let Some(args) = self.choose_args.get_mut(key) else { return };
-        let positions = args.values().map(|a| a.weight_sets.len()).find(|n| *n > 0).unwrap_or(1);
-        for (index, weights) in own {
-            let arg = args.entry(index).or_default();
-            if arg.weight_sets.is_empty() {
-                arg.weight_sets = vec![weights; positions];
-            }
+    /// Gives a bucket that lacks weights in a weight-set its own ones for all positions.
+    fn ensure_weight_set(&mut self, key: i64, bucket: i32) -> bool {
+        let Some(index) = slot(bucket).and_then(|s| u32::try_from(s).ok()) else { return false };
+        let Some(args) = self.choose_args.get(key) else { return false };
+        if args.get(&index).is_some_and(|a| !a.weight_sets.is_empty()) {
+            return false;
         }
+        let positions = args.values().map(|a| a.weight_sets.len()).find(|n| *n > 0).unwrap_or(1);
+        let Some(own) = self.bucket(bucket).map(|b| b.item_weights().collect::<Vec<_>>()) else {
+            return false;
+        };
+        let Some(args) = self.choose_args.get_mut(key) else { return false };
+        args.entry(index).or_default().weight_sets = vec![own; positions];
+        true
     }
 
     /// Drops the weight-sets of buckets that are gone or, not being straw2, heed none: the

@@ -144,12 +144,20 @@ fn changes_make_the_same_maps() {
     let dir = tempfile::Builder::new().prefix("crush-").tempdir().expect("temp dir");
     let dir = dir.path().to_str().unwrap();
     let mut compared: BTreeMap<&str, u32> = BTreeMap::new();
-    for (n, case) in cases().iter().enumerate().step_by(6) {
+    for (n, case) in cases().iter().enumerate().step_by(8) {
         let text = case["text"].as_str().expect("text");
         // Uniform and tree buckets: the reference refuses to rebuild shadows of the former, and
         // fills nodes of the latter with what was in memory.
         let odd = text.contains("alg uniform") || text.contains("alg tree");
-        if odd || text.contains("choose_args") {
+        // Real weight-sets have as many positions in every bucket; the reference mends others,
+        // and fills empty ones.
+        let mut map = seabed_crush::CrushMap::decode(map_bytes(case)).expect("decodes");
+        map.drop_dead_choose_args();
+        let mixed = map.choose_args.iter().any(|(_, args)| {
+            let sizes = args.values().map(|a| a.weight_sets.len()).filter(|n| *n > 0);
+            sizes.collect::<std::collections::BTreeSet<_>>().len() != 1
+        });
+        if odd || mixed {
             continue;
         }
         std::fs::write(format!("{dir}/map"), map_bytes(case)).expect("write");
@@ -169,8 +177,9 @@ fn changes_make_the_same_maps() {
             "--create-replicated-rule new default host --device-class ssd",
             "--remove-rule r0",
         ] {
-            if change == "--reweight" && text.contains("alg list") {
-                continue; // the reference leaves the old sums in list buckets
+            let old_sums = text.contains("alg list") || text.contains("choose_args");
+            if change == "--reweight" && old_sums {
+                continue; // the reference leaves wrong sums in list buckets and weight-sets
             }
             let args = format!("-i {{dir}}/map {change} -o {{dir}}/out");
             let (ours, theirs) = both(dir, &args);

@@ -54,8 +54,8 @@ pub(crate) fn crushtool(args: &[&str]) -> Result<String, String> {
     }
 }
 
-/// A map's bytes with the inner and spare nodes of tree buckets blanked: where the reference adds items to
-/// a tree one by one, as in shadow trees, it leaves some of them as they were in memory.
+/// A map's bytes with the inner and spare nodes of tree buckets blanked: where the reference adds
+/// items to a tree one by one, as in shadow trees, it leaves some of them as they were in memory.
 pub(crate) fn without_tree_nodes(bytes: Bytes) -> Bytes {
     let mut map = CrushMap::decode(bytes).expect("decodes");
     for bucket in map.buckets.iter_mut().flatten() {
