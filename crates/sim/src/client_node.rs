@@ -39,13 +39,19 @@ pub(crate) fn addr(client: usize, life: u32) -> EntityAddr {
     }
 }
 
+/// The id that the monitor gives to a client; each life has another.
+pub(crate) fn global_id(client: usize, life: u32) -> i64 {
+    4100 + client as i64 + 1000 * i64::from(life)
+}
+
 impl ClientNode {
-    pub(crate) fn new(_n: usize) -> ClientNode {
+    /// A process that has just started.
+    pub(crate) fn new(life: u32) -> ClientNode {
         let config =
             Config { fsid: FSID, incarnation: 1, features: feature::PACIFIC_ALL, op_timeout: None };
         ClientNode {
             objecter: Objecter::new(config),
-            life: 1,
+            life,
             mon: None,
             osds: BTreeMap::new(),
             not_before: BTreeMap::new(),
@@ -58,6 +64,17 @@ impl ClientNode {
 impl World {
     pub(crate) fn client_end(&self, n: usize) -> End {
         End { node: Node::Client(n), life: self.clients[n].life }
+    }
+
+    /// A client dies, and another begins in its place.
+    pub(crate) fn kill_client(&mut self, n: usize) {
+        let end = self.client_end(n);
+        self.trace.line(self.now, end.node, format_args!("dies"));
+        self.clients[n] = ClientNode::new(end.life + 1);
+        self.epochs.client_starts(n);
+        self.sever(end, false);
+        let end = self.client_end(n);
+        self.later(Duration::ZERO, Event::CallMon(end));
     }
 
     fn client_step(&mut self, n: usize, input: Input) {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::net::Node;
+use crate::net::{Line, Node};
 use crate::osd_node::empty_disk;
 use crate::plan::Fault;
 use crate::world::{Event, World};
@@ -53,6 +53,20 @@ impl World {
     }
 
     fn cause(&mut self, fault: Fault) {
+        if self.healing {
+            self.healing = self.unsettled().is_some();
+            let mild = [
+                Fault::KillClient,
+                Fault::KillMon,
+                Fault::Reset,
+                Fault::Reweight,
+                Fault::Slow,
+                Fault::SlowDisk,
+            ];
+            if self.healing && !mild.contains(&fault) {
+                return;
+            }
+        }
         self.count(name(fault));
         match fault {
             Fault::KillOsd | Fault::PowerOff => {
@@ -85,8 +99,15 @@ impl World {
             }
             Fault::Cut | Fault::CutOneWay => self.cut(fault == Fault::CutOneWay),
             Fault::Isolate => self.isolate(),
+            Fault::KillClient => {
+                let n = self.fault_chance.index(self.plan.clients);
+                self.kill_client(n);
+            }
             Fault::Reset => {
-                let ids: Vec<u64> = self.net.conns.keys().copied().collect();
+                let line =
+                    self.fault_chance.pick(&[Line::Public, Line::Cluster, Line::Mon, Line::Back]);
+                let conns = self.net.conns.iter().filter(|(_, c)| c.line == line);
+                let ids: Vec<u64> = conns.map(|(id, _)| *id).collect();
                 if !ids.is_empty() {
                     let id = self.fault_chance.pick(&ids);
                     self.reset(id);
@@ -167,13 +188,16 @@ impl World {
         self.ask_mon(text);
     }
 
-    /// An OSD comes back with nothing, if everything is whole elsewhere.
+    /// An OSD comes back with nothing, if everything is whole elsewhere. It keeps its identity, so
+    /// that its word counts for intervals of which it has forgotten everything: until it is whole,
+    /// the other copies must stay reachable, which is what an operator has to see to.
     fn new_disk(&mut self) {
-        if self.unsettled().is_some() {
+        if self.unsettled().is_some() || !self.paused.is_empty() || self.net.is_cut() {
             return;
         }
         let n = self.any_osd();
         self.count("disks replaced");
+        self.healing = true;
         self.trace.line(self.now, Node::Osd(n), format_args!("gets an empty disk"));
         self.kill_osd(n, false);
         self.osds[n].store = empty_disk(n);
@@ -233,6 +257,7 @@ fn name(fault: Fault) -> &'static str {
         Fault::PowerOff => "fault: power off",
         Fault::KillMany => "fault: kill many",
         Fault::KillMon => "fault: kill mon",
+        Fault::KillClient => "fault: kill client",
         Fault::Pause => "fault: pause",
         Fault::Cut => "fault: cut",
         Fault::CutOneWay => "fault: cut one way",

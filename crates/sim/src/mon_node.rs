@@ -15,6 +15,7 @@ use seabed_mon::{
 use seabed_storage::mem::MemKv;
 use seabed_storage::{Batch, CommitId, KeyValue, KvError, KvPairs};
 
+use crate::client_node::global_id;
 use crate::net::{ConnId, End, Node};
 use crate::osd_node::addrs;
 use crate::plan::Plan;
@@ -233,7 +234,7 @@ impl World {
             Node::Osd(n) => (EntityType::Osd, n as i64, addrs(n, from.life).client),
             Node::Client(n) => {
                 let addr = crate::client_node::addr(n, from.life);
-                (EntityType::Client, 4100 + n as i64, addr.into())
+                (EntityType::Client, global_id(n, from.life), addr.into())
             }
             Node::Mon => return,
         };
@@ -246,7 +247,7 @@ impl World {
             entity,
             addrs,
             features: feature::PACIFIC_ALL,
-            global_id: GlobalId(4100 + num as u64),
+            global_id: GlobalId(num as u64),
             door: SessionDoor::Mon,
         };
         self.mon_step(Input::SessionOpened { session: SessionId(id), peer });

@@ -168,6 +168,11 @@ impl Net {
         self.blocked.contains(&(from, to))
     }
 
+    /// True if nothing passes somewhere.
+    pub(crate) fn is_cut(&self) -> bool {
+        !self.blocked.is_empty()
+    }
+
     pub(crate) fn block(&mut self, from: Node, to: Node) {
         self.blocked.insert((from, to));
     }

@@ -322,7 +322,7 @@ impl World {
             (Line::Public, 1) => {
                 let Node::Client(c) = from.node else { return };
                 let peer = Peer::Client(SessionId(id));
-                let entity = EntityName::client(4100 + c as i64);
+                let entity = EntityName::client(crate::client_node::global_id(c, from.life));
                 let addr = crate::client_node::addr(c, from.life);
                 self.osd_step(n, Input::SessionOpened { peer, entity, addr });
             }

@@ -16,6 +16,8 @@ pub enum Fault {
     KillMany,
     /// The monitor dies.
     KillMon,
+    /// A client's process dies, and another takes its place; what it asked may happen or not.
+    KillClient,
     /// A process is stopped and goes on later, not knowing it.
     Pause,
     /// Nothing passes between two nodes.
@@ -41,11 +43,12 @@ pub enum Fault {
 }
 
 /// All kinds.
-pub(crate) const FAULTS: [Fault; 15] = [
+pub(crate) const FAULTS: [Fault; 16] = [
     Fault::KillOsd,
     Fault::PowerOff,
     Fault::KillMany,
     Fault::KillMon,
+    Fault::KillClient,
     Fault::Pause,
     Fault::Cut,
     Fault::CutOneWay,

@@ -46,6 +46,20 @@ fn ops(call: &Call) -> Vec<OsdOp> {
             vec![OsdOp::extent(OpCode::Write, u64::from(*slot) * 4, 4, data), note(value)]
         }
         Call::SetKey { value, key } => vec![omap(key, value), note(value)],
+        Call::Cut { value, key: number, slots } => {
+            let mut keys = bytes::BytesMut::new();
+            1u32.encode(&mut keys, 0);
+            key(*number).encode(&mut keys, 0);
+            let length = u64::from(*slots) * 4;
+            vec![
+                note(value),
+                OsdOp::extent(OpCode::Truncate, length, 0, Bytes::new()),
+                OsdOp::plain(OpCode::OmapRmKeys, keys.freeze()),
+            ]
+        }
+        Call::ClearKeys { value } => {
+            vec![note(value), OsdOp::plain(OpCode::OmapClear, Bytes::new())]
+        }
         Call::Delete => vec![OsdOp::plain(OpCode::Delete, Bytes::new())],
         Call::Read => {
             let mut all = bytes::BytesMut::new();
@@ -65,12 +79,14 @@ impl World {
     fn draw_call(&mut self) -> Call {
         let value = self.history.fresh_value();
         let c = &mut self.work_chance;
-        match c.below(20) {
+        match c.below(24) {
             0..=4 => Call::Append { value },
             5..=7 => Call::WriteFull { value, slots: 1 + c.below(SLOTS) as u8 },
             8..=9 => Call::WriteAt { value, slot: c.below(SLOTS) as u8 },
             10..=11 => Call::SetKey { value, key: c.below(KEYS) as u8 },
             12 => Call::Delete,
+            13 => Call::Cut { value, key: c.below(KEYS) as u8, slots: c.below(SLOTS) as u8 },
+            14 => Call::ClearKeys { value },
             _ => Call::Read,
         }
     }

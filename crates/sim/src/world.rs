@@ -74,6 +74,8 @@ pub(crate) struct World {
     pub(crate) working: bool,
     /// Faults may begin.
     pub(crate) faulting: bool,
+    /// A replaced disk is being filled.
+    pub(crate) healing: bool,
     /// The first thing that must not be.
     pub(crate) red: Option<String>,
     /// How often what happened.
@@ -95,13 +97,14 @@ impl World {
             trace: Trace::new(plan.trace),
             mon: MonNode::new(&plan),
             osds: (0..plan.osds).map(OsdNode::new).collect(),
-            clients: (0..plan.clients).map(ClientNode::new).collect(),
+            clients: (0..plan.clients).map(|_| ClientNode::new(1)).collect(),
             paused: BTreeSet::new(),
             history: History::default(),
             primaries: Primaries::default(),
             epochs: Epochs::default(),
             working: false,
             faulting: false,
+            healing: false,
             red: None,
             counts: BTreeMap::new(),
             plan,

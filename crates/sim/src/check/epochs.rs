@@ -32,6 +32,10 @@ impl Epochs {
         self.osds.remove(&n);
     }
 
+    pub(crate) fn client_starts(&mut self, n: usize) {
+        self.clients.remove(&n);
+    }
+
     pub(crate) fn osd(&mut self, n: usize, osd: &Osd) -> Result<(), String> {
         let now = osd.map().map_or(Epoch(0), |m| m.epoch);
         if now > self.monitor {

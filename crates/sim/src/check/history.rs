@@ -18,6 +18,10 @@ pub(crate) enum Call {
     WriteAt { value: u32, slot: u8 },
     /// A key of the omap gets the value.
     SetKey { value: u32, key: u8 },
+    /// A key of the omap goes, and the data is cut to some slots, or grows to them with zeros.
+    Cut { value: u32, key: u8, slots: u8 },
+    /// All of the omap goes.
+    ClearKeys { value: u32 },
     /// The object goes.
     Delete,
     /// Data, attribute and omap are read.

@@ -55,6 +55,15 @@ fn apply(state: &State, op: &Operation) -> Option<State> {
             next.omap.insert(key, value);
             next.last = value;
         }
+        Call::Cut { value, key, slots } => {
+            next.data.resize(slots.into(), 0);
+            next.omap.remove(&key);
+            next.last = value;
+        }
+        Call::ClearKeys { value } => {
+            next.omap.clear();
+            next.last = value;
+        }
         Call::Delete | Call::Read => {}
     }
     Some(Some(next))
