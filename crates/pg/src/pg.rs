@@ -1,7 +1,7 @@
 //! The PG: its state, its life through the maps, and what happens when transactions are durable.
 //!
-//! Invariants: `member` is what the map of `epoch` says; everything in `role` and `after` belongs to
-//! the interval that began at `info.history.same_interval_since`, and is dropped with it.
+//! Invariants: `member` is what the map of `epoch` says; everything in `role` and `after` belongs
+//! to the interval that began at `info.history.same_interval_since`, and is dropped with it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -91,8 +91,8 @@ impl Pg {
         pg
     }
 
-    /// A PG of which this OSD has nothing yet, as of `map`. `history` and `past` are what the creator
-    /// of the PG, or a peer that has it, knows.
+    /// A PG of which this OSD has nothing yet, as of `map`. `history` and `past` are what the
+    /// creator of the PG, or a peer that has it, knows.
     pub fn create(
         env: &mut Env<'_>,
         id: SpgId,
@@ -121,8 +121,8 @@ impl Pg {
         Ok(Some(pg))
     }
 
-    /// A PG as it lies on disk, still in the epoch it was left in; `None` if the collection holds no
-    /// PG. The caller finds the map of [`stored_epoch`](Pg::stored_epoch) first.
+    /// A PG as it lies on disk, still in the epoch it was left in; `None` if the collection holds
+    /// no PG. The caller finds the map of [`stored_epoch`](Pg::stored_epoch) first.
     pub fn load(env: &mut Env<'_>, id: SpgId, map: &OsdMap) -> Step<Option<Pg>> {
         let Some(stored) = disk::load(env.store, id)? else { return Ok(None) };
         let Some(member) = Membership::of(map, id.pg) else { return Ok(None) };

@@ -5,8 +5,8 @@ use seabed_cluster::{PgInfo, PgLog};
 use super::merge::{common_point, set_last_complete, undo};
 use super::{Log, Missing};
 
-/// Judges a peer against the authoritative `log`. `info.last_update` becomes the last common change;
-/// `missing` what the peer will lack once it undid everything newer.
+/// Judges a peer against the authoritative `log`. `info.last_update` becomes the last common
+/// change; `missing` what the peer will lack once it undid everything newer.
 pub(crate) fn judge_peer(log: &Log, info: &mut PgInfo, peer_log: &PgLog, missing: &mut Missing) {
     if peer_log.head < log.tail() || peer_log.head == log.head() {
         return;

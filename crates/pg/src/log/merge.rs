@@ -113,8 +113,8 @@ fn undo_object(
 ) {
     let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return };
     let prior = first.prior_version;
-    // The copy on disk is not of a divergent version if it never arrived, or was deleted by the last
-    // divergent change.
+    // The copy on disk is not of a divergent version if it never arrived, or was deleted by the
+    // last divergent change.
     let on_disk = missing.contains(object) || !last.is_delete();
     if log.newest(object).is_some_and(|v| v > common) {
         // The authoritative log changes the object again: it is already missing at that version,

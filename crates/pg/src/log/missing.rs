@@ -1,7 +1,7 @@
 //! Objects that a copy of the PG should have by its log and does not have yet.
 //!
-//! Invariants: an object is missing at the newest version that the copy's log holds for it (or, after
-//! an undone change, at an older one); both indexes name the same objects.
+//! Invariants: an object is missing at the newest version that the copy's log holds for it (or,
+//! after an undone change, at an older one); both indexes name the same objects.
 
 use std::collections::BTreeMap;
 

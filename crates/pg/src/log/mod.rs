@@ -317,8 +317,8 @@ impl Log {
         self.wire(tail, self.entries.range(at..).cloned().collect())
     }
 
-    /// The wire form of at most the last `max` entries. Of older ones the requests go along as dups:
-    /// who gets this log has nothing else to recognise them by.
+    /// The wire form of at most the last `max` entries. Of older ones the requests go along as
+    /// dups: who gets this log has nothing else to recognise them by.
     pub fn last(&self, max: usize) -> PgLog {
         let skip = self.entries.len().saturating_sub(max);
         let tail = match skip.checked_sub(1).and_then(|i| self.entries.get(i)) {

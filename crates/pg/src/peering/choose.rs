@@ -83,11 +83,15 @@ pub(crate) fn choose(
         }
     }
     fill_up(infos, member, tail, &is_up, &mut want);
-    let same = want == member.acting
-        || want.first() == member.acting.first()
-            && want.iter().collect::<BTreeSet<_>>() == member.acting.iter().collect();
-    if !same {
-        return Choice::Change(if want == member.up { Vec::new() } else { want });
+    // The order of the others does not matter, and with primary affinity the leader need not be the
+    // first.
+    let wanted: BTreeSet<OsdId> = want.iter().copied().collect();
+    let is = |osds: &[OsdId], primary: Option<OsdId>| {
+        primary == Some(leader) && wanted == osds.iter().copied().collect()
+    };
+    if !is(&member.acting, member.acting_primary) {
+        let as_mapped = is(&member.up, member.up_primary);
+        return Choice::Change(if as_mapped { Vec::new() } else { want });
     }
     let targets = want.iter().copied().chain(backfill.iter().copied()).collect();
     Choice::Go(ActingPlan { best, targets, backfill })
@@ -187,6 +191,18 @@ mod tests {
         let Choice::Go(plan) = plan else { panic!("{plan:?}") };
         assert_eq!(plan.backfill, BTreeSet::from([OsdId(2)]));
         assert_eq!(plan.targets.len(), 3);
+    }
+
+    #[test]
+    fn a_primary_by_affinity_need_not_be_the_first() {
+        let infos = all(vec![info(5, (5, 9), 0), info(5, (5, 9), 0), info(5, (5, 9), 0)]);
+        let mut member = member(&[0, 1, 2], &[0, 1, 2]);
+        (member.up_primary, member.acting_primary) = (Some(OsdId(1)), Some(OsdId(1)));
+        let plan = choose(&infos, &member, OsdId(1), |_| true);
+        assert!(matches!(plan, Choice::Go(_)), "{plan:?}");
+        member.acting = vec![OsdId(0), OsdId(2)];
+        member.acting_primary = Some(OsdId(0));
+        assert_eq!(choose(&infos, &member, OsdId(0), |_| true), Choice::Change(Vec::new()));
     }
 
     #[test]

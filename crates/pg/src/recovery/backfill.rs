@@ -15,8 +15,8 @@ use seabed_cluster::{EVersion, GhObject, HObject, OsdId, PgShard, PgStat, Recove
 use seabed_messages::{BackfillOp, MPgBackfill, MPgBackfillRemove, MPgScan, ScanOp};
 use seabed_storage::Transaction;
 
-use super::push::object_version;
-use crate::{Env, Peer, Pg, Request, Step, wire};
+use super::push::{Built, object_version};
+use crate::{Env, Level, Peer, Pg, Request, Step, wire};
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -211,8 +211,20 @@ impl Pg {
         object: &HObject,
         before: RecoveryProgress,
     ) -> Step {
-        // An object that went away meanwhile needs nothing: its removal was sent in full.
-        let Some(push) = self.build_push(env, object, before)? else { return Ok(()) };
+        let push = match self.build_push(env, object, before)? {
+            Built::Push(push) => *push,
+            // An object that went away meanwhile needs nothing: its removal was sent in full.
+            Built::Absent => return Ok(()),
+            Built::Unreadable => {
+                // The target must not be taken for whole without it: the step does not end.
+                let text = format_args!("object {:?} cannot be read here", object.name);
+                self.log_line(env, Level::Error, text);
+                if let Some(backfill) = self.backfill_mut(osd) {
+                    backfill.giving.insert(object.clone(), RecoveryProgress::default());
+                }
+                return Ok(());
+            }
+        };
         if let Some(backfill) = self.backfill_mut(osd) {
             backfill.giving.insert(object.clone(), push.after.clone());
         }

@@ -6,6 +6,7 @@ use seabed_cluster::{
 use seabed_messages::{MPgPull, Packet, priority};
 use seabed_storage::Transaction;
 
+use super::push::Built;
 use crate::{Env, Level, Peer, Pg, Step};
 
 impl Pg {
@@ -80,7 +81,7 @@ impl Pg {
         }
         for pull in &m.pulls {
             let push = match self.build_push(env, &pull.soid, pull.progress.clone())? {
-                Some(push) if !self.missing.contains(&pull.soid) => push,
+                Built::Push(push) if !self.missing.contains(&pull.soid) => *push,
                 // Version zero says that the object is not here.
                 _ => PushOp { soid: pull.soid.clone(), ..PushOp::default() },
             };

@@ -8,7 +8,7 @@ use seabed_cluster::{
 };
 use seabed_denc::{Bytes, BytesMut, Decode};
 use seabed_messages::{MPgPush, MPgPushReply, Packet};
-use seabed_storage::{Transaction, TxOp};
+use seabed_storage::{StoreError, Transaction, TxOp};
 
 use crate::{Env, Level, Peer, Pg, Step, wire};
 
@@ -17,9 +17,33 @@ pub(super) fn object_version(info: Option<&Bytes>) -> EVersion {
     info.and_then(|b| ObjectInfo::from_bytes(b.clone()).ok()).map(|i| i.version).unwrap_or_default()
 }
 
+/// What reading an object to send it gave.
+pub(super) enum Built {
+    /// Its next part.
+    Push(Box<PushOp>),
+    /// It does not exist here.
+    Absent,
+    /// The disk returns other bytes than were written.
+    Unreadable,
+}
+
 impl Pg {
-    /// The next part of an object that lies here; `None` if it does not.
+    /// The next part of an object that lies here.
     pub(super) fn build_push(
+        &self,
+        env: &Env<'_>,
+        object: &HObject,
+        before: RecoveryProgress,
+    ) -> Step<Built> {
+        match self.read_push(env, object, before) {
+            Ok(Some(push)) => Ok(Built::Push(Box::new(push))),
+            Ok(None) => Ok(Built::Absent),
+            Err(StoreError::ChecksumMismatch { .. }) => Ok(Built::Unreadable),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn read_push(
         &self,
         env: &Env<'_>,
         object: &HObject,
@@ -96,16 +120,20 @@ impl Pg {
         object: &HObject,
         before: RecoveryProgress,
     ) -> Step {
-        let Some(push) = self.build_push(env, object, before)? else {
-            let text = format_args!("object {:?} is lost here", object.name);
+        let Built::Push(push) = self.build_push(env, object, before)? else {
+            let text = format_args!("object {:?} cannot be read here", object.name);
             self.log_line(env, Level::Error, text);
+            if let Some(active) = self.active_mut() {
+                active.recovery.active.remove(object);
+                active.recovery.unfound.insert(object.clone());
+            }
             return Ok(());
         };
         if let Some(active) = self.active_mut() {
             let way = active.recovery.active.entry(object.clone()).or_default();
             way.pushes.insert(to, push.after.clone());
         }
-        self.send_push(env, to, push);
+        self.send_push(env, to, *push);
         Ok(())
     }
 
