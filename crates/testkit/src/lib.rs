@@ -1,1 +1,0 @@
-//! seabed-testkit
