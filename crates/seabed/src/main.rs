@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 
 /// Object storage for those who stay in control of their data; speaks Ceph's protocol.
 #[derive(Parser)]
-#[command(name = "seabed", version, about)]
+#[command(name = "seabed", version)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,

@@ -107,7 +107,8 @@ pub(crate) fn hostname() -> String {
 /// The version text in Ceph's form; clients parse the number that follows `ceph version`.
 pub(crate) fn version_text() -> String {
     format!(
-        "ceph version 16.2.15-seabed-{} (0000000000000000000000000000000000000000) pacific (stable)",
-        env!("CARGO_PKG_VERSION")
+        "ceph version 16.2.15-seabed-{} ({:040}) pacific (stable)",
+        env!("CARGO_PKG_VERSION"),
+        0
     )
 }

@@ -1,7 +1,7 @@
 //! `seabed mon`: the monitor rule between two listening messengers and RocksDB.
 //!
-//! Clients that look for the mgr are greeted at a port of their own, one above the monitor's, because the
-//! greeting names the kind of daemon.
+//! Clients that look for the mgr are greeted at a port of their own, one above the monitor's,
+//! because the greeting names the kind of daemon.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -140,7 +140,8 @@ fn listen_addr(text: &str) -> Result<SocketAddr> {
     }
 }
 
-/// Gives out global ids, never one twice: the end of each block is on disk before its first id is used.
+/// Gives out global ids, never one twice: the end of each block is on disk before its first id is
+/// used.
 struct GlobalIds {
     file: PathBuf,
     next: u64,

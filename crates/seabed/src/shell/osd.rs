@@ -1,5 +1,5 @@
-//! `seabed osd`: the OSD rule between its messengers and its store. One thread, one loop: events in,
-//! one step each, messages out, the store polled.
+//! `seabed osd`: the OSD rule between its messengers and its store. One thread, one loop: events
+//! in, one step each, messages out, the store polled.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -74,8 +74,9 @@ struct Shell {
     mons: Vec<SocketAddr>,
     mon_next: usize,
     call_mon_at: Option<Instant>,
-    /// Guards of messages whose transactions may not be durable yet, with the number of transactions that
-    /// must be: a client is throttled by what the disk has taken, not by what we have read.
+    /// Guards of messages whose transactions may not be durable yet, with the number of
+    /// transactions that must be: a client is throttled by what the disk has taken, not by what we
+    /// have read.
     budgets: VecDeque<(u64, Budget)>,
     committed: u64,
     map_epoch: u32,

@@ -1,7 +1,7 @@
 //! Who is behind which connection: the OSD rule speaks of peers, messengers of sessions.
 //!
-//! An OSD has six messengers: public and cluster, two that answer heartbeats, two that send them. The
-//! monitor is called from the public one.
+//! An OSD has six messengers: public and cluster, two that answer heartbeats, two that send them.
+//! The monitor is called from the public one.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -133,8 +133,8 @@ impl Links {
         }
     }
 
-    /// Sends to a peer, calling it by the map's addresses if need be. A peer that cannot be called now
-    /// hears nothing: the rule repeats what matters when the map changes.
+    /// Sends to a peer, calling it by the map's addresses if need be. A peer that cannot be called
+    /// now hears nothing: the rule repeats what matters when the map changes.
     pub(crate) fn send(&mut self, to: Peer, packet: &Packet, map: Option<&OsdMap>) {
         let Some((line, conn)) = self.reach(to, map) else { return };
         let features = self.features.get(&(line, conn)).copied().unwrap_or(feature::PACIFIC_ALL);

@@ -1,5 +1,5 @@
-//! The store of an OSD on this machine: its device, its RocksDB, its identity; made once, opened each
-//! time.
+//! The store of an OSD on this machine: its device, its RocksDB, its identity; made once, opened
+//! each time.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,7 +31,9 @@ impl Setup {
     pub(crate) fn read(conf: &Conf, id: i32) -> Result<Self> {
         let entity = format!("osd.{id}");
         let fsid = conf.get(&entity, "fsid").context("fsid is not set")?;
-        let device = conf.get(&entity, "seabed_device").context("seabed_device is not set")?;
+        let device = conf
+            .get(&entity, "seabed_device")
+            .with_context(|| format!("seabed_device is not set for {entity}"))?;
         Ok(Setup {
             id: OsdId(id),
             fsid: fsid.parse().ok().with_context(|| format!("fsid {fsid:?} is no UUID"))?,
@@ -41,8 +43,8 @@ impl Setup {
         })
     }
 
-    /// Makes device file (if there is none), store and superblock. With `size` the device file belongs to
-    /// us, and what a preparation left behind that did not come to its end is made anew.
+    /// Makes device file (if there is none), store and superblock. With `size` the device file
+    /// belongs to us, and what a preparation left behind that did not come to its end is made anew.
     pub(crate) fn mkfs(&self, size: Option<u64>, sparse: bool) -> Result<()> {
         let ready = daemon::ready_file(&self.folder);
         if ready.exists() {
