@@ -117,6 +117,7 @@ fn run(seed: u64, log: Box<dyn MapLog>) {
         w.pass(Duration::from_secs(1));
         follow(&mut follower, &w.take(watcher));
         assert_eq!(follower.as_ref(), Some(w.map()), "seed {seed}");
+        w.mon.check_window().unwrap();
         let before = w.mon.state().to_snapshot();
         let version = w.mon.state().version;
         w = w.restart();

@@ -5,6 +5,7 @@
 
 mod decide;
 mod intake;
+mod invariants;
 mod osd_intake;
 mod propose;
 mod publish;

@@ -194,6 +194,9 @@ impl Monitor {
         out: &mut Outbox,
     ) -> Option<Work> {
         let map = self.state.osdmap().clone();
+        if m.fsid != map.fsid {
+            return None;
+        }
         let report = FailureReport {
             reporter: osd,
             target: m.target,

@@ -104,6 +104,11 @@ pub(crate) struct InFlight {
 }
 
 impl Monitor {
+    /// The version of the entry on its way.
+    pub(super) fn in_flight_version(&self) -> Option<Version> {
+        self.in_flight.as_ref().map(|f| f.version)
+    }
+
     /// Puts work into the queue.
     pub(super) fn enqueue(&mut self, pending: Pending, out: &mut Outbox) {
         if self.queue.len() >= QUEUE_MAX {

@@ -98,6 +98,16 @@ impl ClusterLog {
         }
     }
 
+    /// Lines kept now.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// True without lines.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
     /// The last `num` lines of a channel (`*` for all) at least as important as `level`.
     pub fn last(&self, num: usize, level: u16, channel: &str) -> Vec<&Line> {
         let fits = |l: &&Line| l.priority >= level && (channel == "*" || l.channel == channel);

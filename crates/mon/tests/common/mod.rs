@@ -84,6 +84,7 @@ impl World {
     pub fn step(&mut self, input: Input) {
         let mut out = Outbox::new();
         self.mon.step(self.now, input, &mut *self.log, &mut out).unwrap();
+        self.mon.check_invariants().unwrap();
         for output in out.drain() {
             match output {
                 Output::Send(session, packet) => {

@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use seabed_cluster::{Incremental, MapError, OsdId, OsdMap, PgId};
 
+/// OSDs of one temporary mapping at most: more than any pool has copies or shards.
+const ACTING_MAX: usize = 64;
+
 /// Puts a primary's wish into the increment. `acting` empty takes the mapping back.
 ///
 /// Wishes for PGs that do not exist, from an OSD that does not lead the PG, or for OSDs that are
@@ -17,8 +20,10 @@ pub fn request(
 ) -> usize {
     let mut taken = 0;
     for (pg, acting) in wishes {
-        let exists = map.pools.get(&pg.pool).is_some_and(|p| pg.seed < p.pg_num);
-        if !exists {
+        let Some(pool) = map.pools.get(&pg.pool).filter(|p| pg.seed < p.pg_num) else { continue };
+        let gaps = acting.contains(&OsdId::NONE) && !pool.is_erasure();
+        let distinct: BTreeSet<OsdId> = acting.iter().copied().collect();
+        if gaps || acting.len() > ACTING_MAX || distinct.len() < acting.len() {
             continue;
         }
         let mapping = map.map_pg(pg);
