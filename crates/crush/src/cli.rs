@@ -5,8 +5,9 @@
 
 use std::fmt::{self, Write};
 
+use crate::cli_build::{build, roots_notice};
 use crate::cli_edit::{Change, Loc};
-use crate::{BucketAlg, CrushError, CrushMap, Test};
+use crate::{CrushError, CrushMap, Test};
 
 /// How the caller reads and writes files; errors are errno and text of the system.
 pub trait Files {
@@ -23,7 +24,7 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    fn usage(said: impl Into<String>) -> Self {
+    pub(crate) fn usage(said: impl Into<String>) -> Self {
         Self { said: said.into(), code: 1 }
     }
 
@@ -362,10 +363,10 @@ fn execute(request: &Request, files: &mut dyn Files, out: &mut dyn Write) -> Res
             None => out.write_str(&text)?,
         }
     }
-    let mut warning = String::new();
+    let mut warning = if request.build { roots_notice(&map) } else { String::new() };
     if request.run_test {
         let test = request.complete_test();
-        warning = test.notice(&map);
+        warning += &test.notice(&map);
         test.run(&map, out)?;
     }
     let made = request.compile.is_some() || request.build;
@@ -394,12 +395,14 @@ fn load(request: &Request, files: &mut dyn Files) -> Result<CrushMap, Stop> {
         });
     }
     if request.build {
-        return build(request);
+        return build(request.num_osds, &request.layers);
     }
     let Some(path) = request.decompile.as_ref().or(request.input.as_ref()) else {
         return Ok(CrushMap::default());
     };
     let bytes = files.read(path).map_err(|(errno, text)| {
+        // Rust's own words end with the number once more.
+        let text = text.split(" (os error").next().unwrap_or_default();
         let said = format!("can't open {path}: ({errno}) {text}");
         Stop::usage(format!("crushtool: error reading '{path}': {said}"))
     })?;
@@ -443,49 +446,4 @@ fn check(map: &CrushMap, max_id: Option<i32>, out: &mut dyn Write) -> Result<(),
         return Err(Stop { said: String::new(), code: 1 });
     }
     Ok(())
-}
-
-/// `--build`: layers of buckets, from the devices up, each bucket of as many items as its layer
-/// says (0: all).
-fn build(request: &Request) -> Result<CrushMap, Stop> {
-    const DEVICES_MAX: i32 = 1 << 20;
-    if request.layers.is_empty() || !request.layers.len().is_multiple_of(3) {
-        return Err(Stop::usage("remaining args: not of the form NAME ALG SIZE"));
-    }
-    if !(1..=DEVICES_MAX).contains(&request.num_osds) {
-        return Err(Stop::usage("crushtool: you must specify the number of osds"));
-    }
-    let failed = |e: CrushError| Stop::usage(e.to_string());
-    let mut map = CrushMap::default();
-    map.set_type_name(0, "osd").map_err(failed)?;
-    let mut lower: Vec<(i32, u32)> = (0..request.num_osds).map(|id| (id, 0x1_0000)).collect();
-    for (id, _) in &lower {
-        map.item_names.insert(*id, format!("osd.{id}"));
-    }
-    map.max_devices = request.num_osds;
-    for (kind, layer) in (1u16..).zip(request.layers.chunks(3)) {
-        let [name, alg, size] = layer else { continue };
-        map.set_type_name(i32::from(kind), name).map_err(failed)?;
-        let unknown = || Stop::usage(format!("unknown bucket type '{alg}'"));
-        let alg = BucketAlg::from_name(alg).ok_or_else(unknown)?;
-        let invalid = |_| Stop::usage(format!("The option value '{size}' is invalid"));
-        let size: usize = size.parse().map_err(invalid)?;
-        let chunk = if size == 0 { lower.len() } else { size };
-        let mut upper = Vec::new();
-        for (i, items) in lower.chunks(chunk.max(1)).enumerate() {
-            let bucket = crate::Bucket::new(alg, kind, items, &map.tunables).map_err(failed)?;
-            let weight = bucket.weight;
-            let id = map.add_bucket(None, bucket).map_err(failed)?;
-            let label = if size == 0 { name.clone() } else { format!("{name}{i}") };
-            map.set_item_name(id, &label).map_err(failed)?;
-            upper.push((id, weight));
-        }
-        lower = upper;
-    }
-    if let Some(root) = lower.first().and_then(|(id, _)| map.item_name(*id)).map(str::to_owned) {
-        let domain =
-            if request.layers.len() > 3 { request.layers[0].clone() } else { String::new() };
-        map.add_simple_rule("replicated_rule", &root, &domain, None).map_err(failed)?;
-    }
-    Ok(map)
 }

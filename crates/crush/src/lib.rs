@@ -12,6 +12,7 @@ mod build;
 mod choose;
 mod classes;
 pub mod cli;
+mod cli_build;
 mod cli_edit;
 mod dump;
 mod edit;

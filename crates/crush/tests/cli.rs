@@ -113,6 +113,23 @@ fn shows_are_the_same() {
 }
 
 #[test]
+fn new_maps_are_the_same() {
+    let dir = tempfile::Builder::new().prefix("crush-").tempdir().expect("temp dir");
+    let dir = dir.path().to_str().unwrap();
+    for layers in [
+        "5 host straw2 2 root straw2 0",
+        "20 host straw2 4 rack straw 2 root list 0",
+        "9 host uniform 3 root straw2 0",
+        "3 root straw2 0",
+        "5 node straw2 2",
+        "5 node straw2",
+        "5 node foo 2",
+    ] {
+        compare(dir, &format!("--build --num_osds {layers} -o {{dir}}/out"), "new");
+    }
+}
+
+#[test]
 fn wrong_arguments_are_told_alike() {
     let dir = tempfile::Builder::new().prefix("crush-").tempdir().expect("temp dir");
     let dir = dir.path().to_str().unwrap();
