@@ -208,10 +208,8 @@ pub fn run_many(plans: Vec<Plan>, mut each: impl FnMut(&Report) -> bool) {
         drop(sender);
         let mut told = 0;
         while receiver.recv().is_ok() {
-            loop {
-                let Some(report) = done.lock().ok().and_then(|mut d| d.remove(&told)) else {
-                    break;
-                };
+            let take = |i: usize| done.lock().ok().and_then(|mut reports| reports.remove(&i));
+            while let Some(report) = take(told) {
                 told += 1;
                 if !stop.load(Ordering::Relaxed) && !each(&report) {
                     stop.store(true, Ordering::Relaxed);
