@@ -175,7 +175,8 @@ impl Monitor {
         let map = self.state.osdmap();
         let mut reply = MGetPoolStatsReply {
             fsid: self.state.monmap.fsid,
-            per_pool: !self.stats.pool_stores.is_empty(),
+            // Only if OSDs tell what they keep for each pool; else clients multiply by themselves.
+            per_pool: self.stats.pool_stores.values().any(|s| s.allocated > 0),
             ..MGetPoolStatsReply::default()
         };
         for name in &m.pools {
