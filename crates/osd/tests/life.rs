@@ -147,6 +147,31 @@ fn silence_is_reported() {
 }
 
 #[test]
+fn a_full_copy_is_not_filled() {
+    let mut world = World::new(9, 3, 2, 1, 2);
+    (world.config.pg.log_max, world.config.pg.log_min) = (6, 4);
+    world.config.pg.lease = std::time::Duration::from_secs(1);
+    (0..3).for_each(|n| world.start(n));
+    world.settle(60_000);
+    world.client.quiet = false;
+    world.client.count = 10;
+    lose(&mut world, 2);
+    world.run(4000);
+    let full = seabed_cluster::osdmap::flag::osd::BACKFILLFULL;
+    world.mon.change().new_state.insert(OsdId(2), full);
+    world.run(200);
+    world.start(2);
+    world.run(5000);
+    let told = pg_state::BACKFILL_TOOFULL;
+    assert!(world.mon.stats.values().any(|s| s.state() & told != 0));
+    assert!(!world.seen.contains_key("pg_backfill"));
+    world.mon.change().new_state.insert(OsdId(2), full);
+    world.settle(100_000);
+    assert!(world.seen.contains_key("pg_backfill"));
+    world.compare_copies();
+}
+
+#[test]
 fn states_are_told_in_the_bits_of_ceph() {
     let mut world = ready(8, 3, 3, 2);
     world.run(3000);

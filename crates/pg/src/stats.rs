@@ -3,6 +3,7 @@
 use seabed_cluster::{Epoch, OsdId, PgStat, UTime, pg_state};
 
 use crate::peering::Phase;
+use crate::recovery::is_too_full;
 use crate::{Env, Pg};
 
 /// When the PG was last in which state.
@@ -58,6 +59,8 @@ impl Pg {
                     state |= s::CLEAN;
                 } else if !self.missing.is_empty() || behind {
                     state |= s::RECOVERING;
+                } else if a.backfills.keys().any(|o| is_too_full(env, *o)) {
+                    state |= s::BACKFILL_TOOFULL;
                 } else if !a.backfills.is_empty() {
                     state |= s::BACKFILLING;
                 }

@@ -11,7 +11,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use seabed_cluster::{EVersion, GhObject, HObject, OsdId, PgShard, PgStat, RecoveryProgress};
+use seabed_cluster::{
+    EVersion, GhObject, HObject, OsdId, PgShard, PgStat, RecoveryProgress, osdmap::flag,
+};
 use seabed_messages::{BackfillOp, MPgBackfill, MPgBackfillRemove, MPgScan, ScanOp};
 use seabed_storage::Transaction;
 
@@ -60,6 +62,11 @@ impl Backfill {
     }
 }
 
+/// True if the map says that an OSD has no room for copies.
+pub(crate) fn is_too_full(env: &Env<'_>, osd: OsdId) -> bool {
+    env.map.state(osd) & (flag::osd::FULL | flag::osd::BACKFILLFULL) != 0
+}
+
 impl Pg {
     fn backfill_mut(&mut self, osd: OsdId) -> Option<&mut Backfill> {
         self.active_mut()?.backfills.get_mut(&osd)
@@ -70,8 +77,11 @@ impl Pg {
         let Some(active) = self.active() else { return Ok(()) };
         let targets: Vec<OsdId> = active.backfills.keys().copied().collect();
         for osd in targets {
+            let full = is_too_full(env, osd);
             let Some(backfill) = self.backfill_mut(osd) else { continue };
             match backfill.stage {
+                // It goes on with the map that shows room there.
+                Stage::Idle if full => {}
                 Stage::Idle => {
                     backfill.stage = Stage::Scanning;
                     let begin = backfill.done.clone();

@@ -17,7 +17,7 @@ use seabed_cluster::{EVersion, HObject, OsdId, QueryKind, RecoveryProgress, osdm
 use seabed_denc::Bytes;
 use seabed_storage::Transaction;
 
-pub(crate) use backfill::Backfill;
+pub(crate) use backfill::{Backfill, is_too_full};
 
 use crate::{Env, Level, Pg, Request, Step};
 

@@ -1,8 +1,9 @@
 //! Reservations: a primary asks before it recovers or fills. Room is granted while there is some.
 
-use seabed_cluster::{OsdId, osdmap::flag};
+use seabed_cluster::OsdId;
 use seabed_messages::{BackfillReserveOp, MBackfillReserve, MRecoveryReserve, RecoveryReserveOp};
 
+use super::is_too_full;
 use crate::{Env, Peer, Pg, Step};
 
 impl Pg {
@@ -29,8 +30,7 @@ impl Pg {
         m: &MBackfillReserve,
     ) -> Step {
         if m.op == BackfillReserveOp::Request && !self.is_stale(m.query_epoch) {
-            let bits = flag::osd::FULL | flag::osd::BACKFILLFULL;
-            let full = env.map.state(self.whoami) & bits != 0;
+            let full = is_too_full(env, self.whoami);
             let op = if full { BackfillReserveOp::RejectTooFull } else { BackfillReserveOp::Grant };
             let answer = MBackfillReserve { op, priority: u32::MAX, ..m.clone() };
             env.out.send(Peer::Osd(from), answer);
