@@ -11,8 +11,16 @@ use crate::process;
 const BUILD: &[&str] = &["libclang-dev", "g++", "make"];
 
 /// Needed to compare with Ceph: its daemons, its clients and their bindings; openssl makes data.
-const INTEROP: &[&str] =
-    &["ceph-mon", "ceph-osd", "ceph-mgr", "ceph-common", "python3-rados", "openssl", "procps"];
+const INTEROP: &[&str] = &[
+    "ceph-base",
+    "ceph-mon",
+    "ceph-osd",
+    "ceph-mgr",
+    "ceph-common",
+    "python3-rados",
+    "openssl",
+    "procps",
+];
 
 /// Makes sure that the workspace can be built.
 pub(crate) fn for_building() -> Result<()> {

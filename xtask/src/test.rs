@@ -28,7 +28,7 @@ pub(crate) struct SimArgs {
 }
 
 /// Seeds of the simulator in the everyday run and in the full one.
-const SIM_SEEDS: [&str; 2] = ["60", "500"];
+const SIM_SEEDS: [&str; 2] = ["300", "2000"];
 /// Seconds of fuzzing each target in the everyday run and in the full one.
 const FUZZ_SECONDS: [&str; 2] = ["3", "60"];
 
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     steps.run("faults", || faults::play_all(&build_seabed()?, None, None))?;
     steps.run("demo", || demo::show(&build_seabed()?))?;
     if !args.full {
-        steps.skip("long runs", "only with --full: 500 simulator seeds, a minute a fuzz target");
+        steps.skip("long runs", "only with --full: 2000 simulator seeds, a minute a fuzz target");
     }
     steps.print();
     Ok(())

@@ -97,7 +97,7 @@ impl Shell {
         };
         let ip = conf.get(entity, "public_addr").map(|a| a.parse::<IpAddr>()).transpose()?;
         let links = Links::open(setup.id, ip, ports)?;
-        let config = osd_config(conf, setup, &links)?;
+        let config = osd_config(conf, setup, &links, store.statfs().total)?;
         let clock = Clock::start();
         let mut out = Outbox::default();
         let osd = Osd::start(config, &mut store, clock.now(), &mut out)?;
@@ -243,7 +243,7 @@ async fn at(time: Option<Instant>) {
     }
 }
 
-fn osd_config(conf: &Conf, setup: &Setup, links: &Links) -> Result<OsdConfig> {
+fn osd_config(conf: &Conf, setup: &Setup, links: &Links, size: u64) -> Result<OsdConfig> {
     let mut config = OsdConfig::new(setup.fsid, setup.id, links.addrs());
     let seconds = |name: &str, default: Duration| -> Result<Duration> {
         let value = conf.fraction(&setup.entity, name)?;
@@ -256,12 +256,12 @@ fn osd_config(conf: &Conf, setup: &Setup, links: &Links) -> Result<OsdConfig> {
     config.heartbeat_interval = seconds("osd_heartbeat_interval", config.heartbeat_interval)?;
     config.heartbeat_grace = seconds("osd_heartbeat_grace", config.heartbeat_grace)?;
     config.beacon_interval = seconds("osd_beacon_report_interval", config.beacon_interval)?;
-    config.metadata = metadata(setup, links);
+    config.metadata = metadata(setup, links, size);
     Ok(config)
 }
 
 /// What `ceph osd metadata` shows.
-fn metadata(setup: &Setup, links: &Links) -> BTreeMap<String, String> {
+fn metadata(setup: &Setup, links: &Links, size: u64) -> BTreeMap<String, String> {
     let system = rustix::system::uname();
     let text = |c: &std::ffi::CStr| c.to_string_lossy().into_owned();
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
@@ -273,6 +273,8 @@ fn metadata(setup: &Setup, links: &Links) -> BTreeMap<String, String> {
         ("hb_back_addr", addrs.heartbeat_back.to_string()),
         ("default_device_class", if setup.rotational() { "hdd" } else { "ssd" }.into()),
         ("rotational", if setup.rotational() { "1" } else { "0" }.into()),
+        // The monitor makes the CRUSH weight of it, under the name that Ceph's OSDs use.
+        ("bluestore_bdev_size", size.to_string()),
         ("os", text(system.sysname())),
         ("hostname", daemon::hostname()),
         ("arch", text(system.machine())),
