@@ -47,7 +47,7 @@ impl Dev {
     fn first(&self) -> Command {
         let mut command = self.verb("up");
         let base = self.base.to_string();
-        command.args(["--base-port", &base, "--osd-size", "256M", "--sparse", "--pg-num", "8"]);
+        command.args(["--base-port", &base, "--osd-size", "4G", "--sparse", "--pg-num", "8"]);
         command
     }
 
