@@ -2,7 +2,7 @@
 //! explains every answer? An operation without an answer may stand anywhere after its beginning,
 //! or nowhere. (Wing and Gong's search; states seen before are not searched again.)
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::history::{Call, Operation, Seen, Told};
@@ -72,6 +72,8 @@ fn apply(state: &State, op: &Operation) -> Option<State> {
 struct Search<'a> {
     /// By beginning.
     ops: Vec<&'a Operation>,
+    /// Where reads first show an operation's value: the order in which to try.
+    rank: Vec<(usize, usize)>,
     /// Operations before this are all in the order.
     base: usize,
     done: Vec<bool>,
@@ -84,6 +86,8 @@ struct Search<'a> {
 /// A point where the search may turn: what was put last, and the state before it.
 struct Turn {
     op: usize,
+    /// Its place among the candidates.
+    place: usize,
     base: usize,
     before: State,
 }
@@ -94,7 +98,9 @@ impl Search<'_> {
         let open = || (self.base..self.ops.len()).filter(|i| !self.done[*i]);
         let bound = open().filter_map(|i| self.ops[i].ended.as_ref().map(|e| e.0)).min();
         let bound = bound.unwrap_or(u64::MAX);
-        open().take_while(|i| self.ops[*i].began <= bound).collect()
+        let mut all: Vec<usize> = open().take_while(|i| self.ops[*i].began <= bound).collect();
+        all.sort_by_key(|i| self.rank[*i]);
+        all
     }
 
     fn put(&mut self, op: usize) {
@@ -139,18 +145,18 @@ impl Search<'_> {
             let candidates = self.candidates();
             // A read that fits changes nothing and never hurts where it is.
             let reads = candidates.iter().filter(|i| self.ops[**i].call == Call::Read);
-            let fitting: Option<usize> =
-                reads.copied().find(|i| apply(&state, self.ops[*i]).is_some() && *i >= from);
-            let choices: Vec<usize> = match fitting {
-                Some(i) if from == 0 => vec![i],
-                _ => candidates.into_iter().filter(|i| *i >= from).collect(),
+            let fitting = reads.copied().find(|i| apply(&state, self.ops[*i]).is_some());
+            let choices: Vec<(usize, usize)> = match fitting {
+                Some(i) if from == 0 => vec![(0, i)],
+                _ => candidates.into_iter().enumerate().skip(from).collect(),
             };
-            for i in choices {
+            for (place, i) in choices {
                 let Some(next) = apply(&state, self.ops[i]) else { continue };
                 let base = self.base;
                 self.put(i);
                 if self.is_new(&next) {
-                    turns.push(Turn { op: i, base, before: std::mem::replace(&mut state, next) });
+                    let before = std::mem::replace(&mut state, next);
+                    turns.push(Turn { op: i, place, base, before });
                     self.note_best(&state);
                     moved = true;
                     from = 0;
@@ -165,19 +171,66 @@ impl Search<'_> {
                 self.base = turn.base;
                 state = turn.before;
                 // A read has no alternative: without it the state is the same.
-                from = if self.ops[turn.op].call == Call::Read { usize::MAX } else { turn.op + 1 };
+                from =
+                    if self.ops[turn.op].call == Call::Read { usize::MAX } else { turn.place + 1 };
             }
         }
     }
 }
 
+/// The value an operation leaves.
+fn value(call: &Call) -> Option<u32> {
+    match call {
+        Call::WriteFull { value, .. }
+        | Call::Append { value }
+        | Call::WriteAt { value, .. }
+        | Call::SetKey { value, .. }
+        | Call::Cut { value, .. }
+        | Call::ClearKeys { value } => Some(*value),
+        Call::Delete | Call::Read => None,
+    }
+}
+
+/// Where each value was first seen: in which read, by their ends, and at which place.
+fn sightings(ops: &[&Operation]) -> BTreeMap<u32, (usize, usize)> {
+    let mut reads: Vec<(u64, &Seen)> = Vec::new();
+    for op in ops {
+        if let Some((ended, Told::Object(seen))) = &op.ended {
+            reads.push((*ended, seen));
+        }
+    }
+    reads.sort_by_key(|(ended, _)| *ended);
+    let mut found = BTreeMap::new();
+    for (number, (_, seen)) in reads.iter().enumerate() {
+        let keys = seen.omap.values();
+        for (place, value) in seen.data.iter().chain(keys).chain([&seen.last]).enumerate() {
+            found.entry(*value).or_insert((number, place));
+        }
+    }
+    found
+}
+
+fn search<'a>(ops: &[&'a Operation], seen: &BTreeMap<u32, (usize, usize)>) -> Search<'a> {
+    let mut ops = ops.to_vec();
+    ops.sort_by_key(|op| op.began);
+    let place = |op: &&Operation| value(&op.call).and_then(|v| seen.get(&v).copied());
+    let rank = ops.iter().map(|op| place(op).unwrap_or((0, 0))).collect();
+    let done = vec![false; ops.len()];
+    let best = (0, None, Vec::new());
+    Search { ops, rank, base: 0, done, seen: BTreeSet::new(), steps: 0, best }
+}
+
 /// Tells what cannot be explained.
 pub(crate) fn check(ops: &[&Operation]) -> Result<(), String> {
-    let mut sorted = ops.to_vec();
-    sorted.sort_by_key(|op| op.began);
-    let done = vec![false; sorted.len()];
-    let best = (0, None, Vec::new());
-    let mut search = Search { ops: sorted, base: 0, done, seen: BTreeSet::new(), steps: 0, best };
+    let seen = sightings(ops);
+    // What was neither answered nor seen had no effect, mostly: that is tried first.
+    let is_seen = |op: &&Operation| value(&op.call).is_some_and(|v| seen.contains_key(&v));
+    let likely: Vec<&Operation> =
+        ops.iter().copied().filter(|op| op.ended.is_some() || is_seen(op)).collect();
+    if search(&likely, &seen).run() {
+        return Ok(());
+    }
+    let mut search = search(ops, &seen);
     if search.run() {
         return Ok(());
     }
