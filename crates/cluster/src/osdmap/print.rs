@@ -204,6 +204,14 @@ impl OsdMap {
         out
     }
 
+    /// The line of one OSD in [`OsdMap::print`].
+    pub fn print_osd_line(&self, osd: OsdId) -> String {
+        let mut out = String::new();
+        // As above.
+        let _ = self.print_osd(&mut out, osd);
+        out
+    }
+
     fn write_print(&self, out: &mut String) -> fmt::Result {
         self.print_head(out)?;
         out.push('\n');

@@ -4,7 +4,7 @@ use seabed_cluster::OsdId;
 use serde_json::{Value, json};
 
 use super::osd_read::id_args;
-use super::{Answer, Command, Format, Refusal, Reply, View, crush_dump, tree};
+use super::{Answer, Command, Format, Refusal, Reply, View, tree};
 
 /// `osd crush …` that read.
 pub fn run(view: &View<'_>, command: &Command) -> Answer {
@@ -19,7 +19,7 @@ pub fn run(view: &View<'_>, command: &Command) -> Answer {
         }
     };
     match command.prefix.as_str() {
-        "osd crush dump" => Ok(Reply::json(&crush_dump::whole(crush), command.format)),
+        "osd crush dump" => Ok(Reply::json(&crush.dump(), command.format)),
         "osd crush tree" => {
             let shadow = command.str("shadow").is_some();
             if plain {
@@ -41,12 +41,12 @@ pub fn run(view: &View<'_>, command: &Command) -> Answer {
         }
         "osd crush rule dump" => {
             let Some(name) = command.str("name") else {
-                return Ok(Reply::json(&crush_dump::rules(crush), command.format));
+                return Ok(Reply::json(&crush.dump_rules(), command.format));
             };
             let unknown = || Refusal::not_found(format!("unknown crush rule '{name}'"));
             let id = crush.rule_id(&name).ok_or_else(unknown)?;
-            let rule = crush.rule(id).ok_or_else(unknown)?;
-            Ok(Reply::json(&crush_dump::rule(crush, id, rule), command.format))
+            let rule = crush.dump_rule(id).ok_or_else(unknown)?;
+            Ok(Reply::json(&rule, command.format))
         }
         "osd crush class ls" => {
             let names: Vec<&String> = crush.class_names.values().collect();
@@ -72,9 +72,7 @@ pub fn run(view: &View<'_>, command: &Command) -> Answer {
                 osds.iter().map(|o| json!({"osd": o.0, "device_class": class(o)})).collect();
             Ok(Reply::json(&Value::Array(list), command.format))
         }
-        "osd crush show-tunables" => {
-            Ok(Reply::json(&crush_dump::tunables(&crush.tunables), command.format))
-        }
+        "osd crush show-tunables" => Ok(Reply::json(&crush.dump_tunables(), command.format)),
         "osd crush get-tunable" => {
             let version = crush.tunables.straw_calc_version;
             if plain {

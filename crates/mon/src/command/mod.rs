@@ -4,7 +4,6 @@
 //! leave when the change is durable.
 
 pub mod config_read;
-pub mod crush_dump;
 pub mod crush_read;
 pub mod crush_write;
 pub mod df;

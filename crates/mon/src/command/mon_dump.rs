@@ -4,8 +4,6 @@ use seabed_cluster::{MonMap, mon_feature, release_name};
 use seabed_messages::MgrMap;
 use serde_json::{Value, json};
 
-use super::dump::{addr, addrvec};
-
 /// Names of monitor feature bits.
 pub fn mon_features(bits: u64) -> Vec<&'static str> {
     mon_feature::NAMES.iter().filter(|(b, _)| bits & b != 0).map(|(_, n)| *n).collect()
@@ -27,9 +25,9 @@ pub fn monmap(m: &MonMap) -> Value {
             Some(json!({
                 "rank": rank,
                 "name": name,
-                "public_addrs": addrvec(&info.addrs),
-                "addr": addr(&info.addrs),
-                "public_addr": addr(&info.addrs),
+                "public_addrs": info.addrs.dump(),
+                "addr": info.addrs.legacy_text(),
+                "public_addr": info.addrs.legacy_text(),
                 "priority": info.priority,
                 "weight": info.weight,
                 "crush_location": "{}",
@@ -83,8 +81,8 @@ pub fn mgrmap(m: &MgrMap) -> Value {
         "epoch": m.epoch.0,
         "active_gid": m.active_gid,
         "active_name": m.active_name,
-        "active_addrs": addrvec(&m.active_addrs),
-        "active_addr": addr(&m.active_addrs),
+        "active_addrs": m.active_addrs.dump(),
+        "active_addr": m.active_addrs.legacy_text(),
         "active_change": m.active_change.to_string(),
         "active_mgr_features": m.active_mgr_features,
         "available": m.available,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use seabed_cluster::{ObjectLocator, OsdId, OsdMap, pg_state, release_name};
 use serde_json::{Map, Value, json};
 
-use super::dump::{self, addrvec, ids, ids_text};
+use super::dump::{ids, ids_text};
 use super::tree::{self, Filter};
 use super::{Answer, Command, Format, Refusal, Reply, View};
 use crate::history::MAP_FEATURES;
@@ -38,8 +38,8 @@ pub fn of_epoch(view: &View<'_>, command: &Command) -> Answer {
     let map = map_at(view, command)?;
     let plain = command.format == Format::Plain;
     match command.prefix.as_str() {
-        "osd dump" if plain => Ok(Reply::text(dump::osdmap_text(&map))),
-        "osd dump" => Ok(Reply::json(&dump::osdmap(&map), command.format)),
+        "osd dump" if plain => Ok(Reply::text(map.print())),
+        "osd dump" => Ok(Reply::json(&map.dump(), command.format)),
         "osd getmap" => Ok(Reply::data(map.encode_full(MAP_FEATURES))
             .with_status(format!("got osdmap epoch {}", map.epoch))),
         "osd getcrushmap" => {
@@ -86,10 +86,10 @@ pub fn info(view: &View<'_>, command: &Command) -> Answer {
         None => map.osds().collect(),
     };
     if command.format == Format::Plain {
-        let text: String = osds.iter().map(|o| dump::osd_line(map, *o) + "\n").collect();
+        let text: String = osds.iter().map(|o| map.print_osd_line(*o)).collect();
         return Ok(Reply::text(text));
     }
-    let list: Vec<Value> = osds.iter().map(|o| dump::osd(map, *o)).collect();
+    let list: Vec<Value> = osds.iter().map(|o| map.dump_osd(*o)).collect();
     let value = if command.str("id").is_some() {
         list.into_iter().next().unwrap_or_default()
     } else {
@@ -110,7 +110,7 @@ pub fn find_osd(view: &View<'_>, command: &Command) -> Answer {
     let addrs = map.osd_addrs.get(i).cloned().unwrap_or_default();
     let value = json!({
         "osd": osd.0,
-        "addrs": addrvec(&addrs.client),
+        "addrs": addrs.client.dump(),
         "osd_fsid": map.osd_uuid.get(i).copied().unwrap_or_default().to_string(),
         "host": get("hostname"),
         "container_name": get("container_name"),

@@ -4,7 +4,7 @@ use seabed_cluster::PoolId;
 use seabed_cluster::osdmap::{OptValue, Pool, pool_opt};
 use serde_json::{Map, Value, json};
 
-use super::dump::{autoscale_word, pool as pool_json, pool_line};
+use super::dump::autoscale_word;
 use super::format::num;
 use super::status::{client_io, rate_fields, recovery_io};
 use super::text::{Align, Table, bytes, count, float_g};
@@ -24,7 +24,7 @@ pub fn ls(view: &View<'_>, command: &Command) -> Answer {
         let mut out = String::new();
         for (id, pool) in &map.pools {
             let name = name(view, *id);
-            let line = if detail { pool_line(*id, &name, pool) } else { name };
+            let line = if detail { format!("pool {id} '{name}' {pool}") } else { name };
             out.push_str(&line);
             out.push('\n');
         }
@@ -38,7 +38,7 @@ pub fn ls(view: &View<'_>, command: &Command) -> Answer {
         .iter()
         .map(|(id, p)| {
             let name = name(view, *id);
-            if detail { pool_json(*id, &name, p, "pool_id") } else { json!(name) }
+            if detail { pool_json(*id, &name, p) } else { json!(name) }
         })
         .collect();
     Ok(Reply::json(&Value::Array(pools), command.format))
@@ -342,4 +342,13 @@ pub fn autoscale_status(view: &View<'_>, command: &Command) -> Answer {
         })
         .collect();
     Ok(Reply::json(&Value::Array(list), command.format))
+}
+
+/// A pool of `osd pool ls detail`.
+fn pool_json(id: PoolId, name: &str, pool: &Pool) -> Value {
+    let mut out = json!({"pool_id": id.0, "pool_name": name});
+    if let (Some(out), Value::Object(fields)) = (out.as_object_mut(), pool.dump()) {
+        out.extend(fields);
+    }
+    out
 }

@@ -48,8 +48,8 @@ pub fn run(view: &View<'_>, command: &Command) -> Answer {
                 "version": view.config.version,
                 "timestamp": view.now.wall.to_string(),
                 "health": health::to_json(&view.health(), &view.state.mutes, true),
-                "osdmap": super::dump::osdmap(view.map()),
-                "crushmap": super::crush_dump::whole(&view.map().crush),
+                "osdmap": view.map().dump(),
+                "crushmap": view.map().crush.dump(),
                 "monmap": super::mon_dump::monmap(&view.state.monmap),
             });
             Ok(Reply::json(&value, command.format))

@@ -142,7 +142,7 @@ pub fn to_json(line: &Line) -> Value {
     json!({
         "name": author(line),
         "rank": line.rank.to_string(),
-        "addrs": crate::command::dump::addrvec(&line.addrs),
+        "addrs": line.addrs.dump(),
         "stamp": line.stamp.to_string(),
         "seq": line.seq,
         "channel": line.channel,
