@@ -5,7 +5,6 @@
 
 use std::{
     fs,
-    io::Write,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -15,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::FlockOperation;
 
 use super::settings::{Flags, Settings};
+use crate::shell::daemon::{partial, write_whole};
 
 /// Ports of an OSD: public, cluster, heartbeat back, heartbeat front.
 pub(crate) const PORTS_PER_OSD: u16 = 4;
@@ -259,7 +259,7 @@ ms_bind_port_max = {}
         for daemon in self.daemons() {
             let pid = self.pid_path(daemon);
             // The name under which a daemon that was killed just then wrote it.
-            remove_file(&pid.with_extension("pid.partial"))?;
+            remove_file(&partial(&pid))?;
             remove_file(&pid)?;
             remove_file(&self.log_path(daemon))?;
             let data = self.data_path(daemon);
@@ -294,19 +294,6 @@ fn remove_file(path: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-fn partial(path: &Path) -> PathBuf {
-    path.with_extension("partial")
-}
-
-/// Writes beside, syncs and renames: a reader sees the old file or the new one.
-fn write_whole(path: &Path, text: &str) -> Result<()> {
-    let partial = partial(path);
-    let mut file = fs::File::create(&partial)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&partial, path).with_context(|| path.display().to_string())
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::{
     settings::{Flags, Settings},
     settled,
 };
+use crate::shell::daemon;
 
 /// After this the reason is told and the exit code is not 0; the daemons stay up.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// See the module's head.
 pub(crate) async fn run(dir: &Path, flags: &Flags) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
-    let fsid = fresh_uuid()?;
+    let fsid = daemon::fresh_uuid()?.to_string();
     if !Layout::exists(dir) {
         // Flags that cannot be are refused before anything is written.
         Settings::new(flags, fsid.clone())?;
@@ -78,9 +79,4 @@ async fn prepare(layout: &Layout) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn fresh_uuid() -> Result<String> {
-    let text = fs::read_to_string("/proc/sys/kernel/random/uuid")?;
-    Ok(text.trim().to_owned())
 }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use seabed_cluster::Uuid;
 use seabed_rados::Conf;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -58,10 +59,22 @@ impl Drop for PidFile {
     }
 }
 
+/// Where [`write_whole`] writes beside `path`.
+pub(crate) fn partial(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".partial");
+    path.with_file_name(name)
+}
+
+/// A new random id, by the kernel.
+pub(crate) fn fresh_uuid() -> Result<Uuid> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/uuid")?;
+    text.trim().parse().ok().context("the kernel's UUID")
+}
+
 /// Writes beside, syncs and renames, and syncs the folder: readers and crashes see all or nothing.
 pub(crate) fn write_whole(path: &Path, text: &str) -> Result<()> {
-    let name = path.file_name().context("a path without file name")?.to_string_lossy();
-    let partial = path.with_file_name(format!("{name}.partial"));
+    let partial = partial(path);
     let write = || -> std::io::Result<()> {
         let mut file = std::fs::File::create(&partial)?;
         file.write_all(text.as_bytes())?;

@@ -1,7 +1,7 @@
 //! The shells: where rules meet sockets, disks and clocks. One thread each, one loop each.
 
 mod clock;
-mod daemon;
+pub(crate) mod daemon;
 pub(crate) mod mon;
 pub(crate) mod osd;
 mod osd_links;

@@ -64,7 +64,7 @@ impl Setup {
         let wake = Wake::new()?;
         let mut kv = self.records(&wake)?;
         let mut device = seabed_uring::open_waking(&self.device, &wake)?;
-        let uuid = fresh_uuid()?;
+        let uuid = daemon::fresh_uuid()?;
         let options = MkfsOptions { uuid, fsid: self.fsid, osd: self.id, force: false };
         seabed_blockstore::mkfs(&mut kv, &mut device, &options)?;
         let mut store = BlockStore::open(kv, device, Some(uuid))?;
@@ -102,9 +102,4 @@ impl Setup {
         let device = seabed_uring::open_waking(&self.device, wake)?;
         Ok(BlockStore::open(self.records(wake)?, device, Some(uuid))?)
     }
-}
-
-fn fresh_uuid() -> Result<Uuid> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/uuid")?;
-    text.trim().parse().ok().context("the kernel's UUID")
 }
