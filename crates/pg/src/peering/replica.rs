@@ -139,8 +139,8 @@ impl Pg {
         said.history.last_epoch_started = info.last_epoch_started;
         said.history.last_interval_started = info.last_interval_started;
         let ack = lease.map(|lease| self.take_lease(env, &lease));
-        let since = self.info.history.same_interval_since;
-        let packet = wire::info(self.id, self.epoch, since, &said, None, ack);
+        // The primary may count its interval from a later epoch, if it missed maps.
+        let packet = wire::info(self.id, self.epoch, self.epoch, &said, None, ack);
         self.send_after(tx, from, packet);
         self.role = Role::Replica(Replica { primary: from });
         Ok(())

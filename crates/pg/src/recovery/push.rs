@@ -107,7 +107,8 @@ impl Pg {
 
     pub(super) fn send_push(&self, env: &mut Env<'_>, to: OsdId, push: PushOp) {
         let urgent = self.wanted_objects().any(|o| *o == push.soid);
-        let since = self.info.history.same_interval_since;
+        // Not our interval's beginning: the receiver may count its own from a later epoch.
+        let since = self.epoch;
         let packet = wire::push(self.id, self.epoch, since, self.whoami, push, urgent);
         env.out.send(Peer::Osd(to), packet);
     }
