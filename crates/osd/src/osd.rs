@@ -67,6 +67,8 @@ pub struct Osd {
     pub(crate) report_at: Option<Time>,
     pub(crate) beacon_at: Option<Time>,
     pub(crate) stat_seq: u32,
+    /// The bit of fullness that the monitor was told last.
+    pub(crate) fullness_told: u32,
     pub(crate) committed: TxId,
 }
 
@@ -114,6 +116,7 @@ impl Osd {
             report_at: None,
             beacon_at: None,
             stat_seq: 0,
+            fullness_told: 0,
             committed: TxId::default(),
         };
         let newest = osd.maps.newest();
@@ -185,7 +188,7 @@ impl Osd {
         for id in self.pg_ids() {
             self.with_pg(now, id, store, out, |pg, env| pg.committed(env, through))?;
         }
-        Ok(())
+        self.watch_fullness(now, store, out)
     }
 
     fn tick(&mut self, now: Now, store: &mut dyn ObjectStore, out: &mut Outbox) -> Step {

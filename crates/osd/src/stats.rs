@@ -37,8 +37,9 @@ impl Osd {
             return Ok(());
         }
         self.report_at = Some(now.mono + self.config.stats_interval);
+        self.watch_fullness(now, store, out)?;
+        self.repeat_fullness(out);
         let space = store.statfs();
-        self.report_fullness(&space, out);
         let mut pg_stats = BTreeMap::new();
         for id in self.pg_ids() {
             let stat = self.with_pg(now, id, store, out, |pg, env| {
@@ -94,15 +95,51 @@ impl Osd {
         }
     }
 
-    /// Tells the monitor when the fullness it shows is not ours; only the worst bit is told.
-    fn report_fullness(&mut self, space: &StatFs, out: &mut Outbox) {
-        let Some(map) = self.map.clone() else { return };
-        if space.total == 0 {
-            return;
+    /// Looks at the disk: the monitor hears at once when its fullness changes, so that clients hold
+    /// their writes before there is no room; PGs hear when there is room again.
+    pub(crate) fn watch_fullness(
+        &mut self,
+        now: Now,
+        store: &mut dyn ObjectStore,
+        out: &mut Outbox,
+    ) -> Step {
+        let was_full = self.config.pg.disk_full;
+        let state = self.fullness(&store.statfs());
+        if self.phase.is_active() && state != self.fullness_told {
+            self.tell_fullness(state, out);
         }
+        if was_full && !self.config.pg.disk_full {
+            for id in self.pg_ids() {
+                self.with_pg(now, id, store, out, |pg, env| pg.room_again(env))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells again as long as the map shows another fullness.
+    fn repeat_fullness(&mut self, out: &mut Outbox) {
+        let bits = flag::osd::FULL | flag::osd::BACKFILLFULL | flag::osd::NEARFULL;
+        let shown = self.map.as_ref().map(|map| map.state(self.config.whoami) & bits);
+        if shown.is_some_and(|shown| shown != self.fullness_told) {
+            self.tell_fullness(self.fullness_told, out);
+        }
+    }
+
+    fn tell_fullness(&mut self, state: u32, out: &mut Outbox) {
+        self.fullness_told = state;
+        let epoch = self.epoch();
+        let paxos = Paxos::at(epoch.0.into());
+        out.send(Peer::Mon, MOsdFull { paxos, epoch, state, ..MOsdFull::default() });
+    }
+
+    /// The bit that the map should show for this OSD, the worst alone. Beyond the failsafe ratio PGs take nothing
+    /// more, whatever the map shows.
+    fn fullness(&mut self, space: &StatFs) -> u32 {
+        let Some(map) = self.map.as_ref().filter(|_| space.total > 0) else { return 0 };
         let used = space.total.saturating_sub(space.available) as f64 / space.total as f64;
+        self.config.pg.disk_full = used >= self.config.failsafe_full_ratio;
         let over = |ratio: f32| ratio > 0.0 && used >= f64::from(ratio);
-        let state = if over(map.full_ratio) {
+        if over(map.full_ratio) {
             flag::osd::FULL
         } else if over(map.backfillfull_ratio) {
             flag::osd::BACKFILLFULL
@@ -110,12 +147,6 @@ impl Osd {
             flag::osd::NEARFULL
         } else {
             0
-        };
-        self.config.pg.disk_full = state == flag::osd::FULL;
-        let bits = flag::osd::FULL | flag::osd::BACKFILLFULL | flag::osd::NEARFULL;
-        if map.state(self.config.whoami) & bits != state {
-            let (paxos, epoch) = (Paxos::at(map.epoch.0.into()), map.epoch);
-            out.send(Peer::Mon, MOsdFull { paxos, epoch, state, ..MOsdFull::default() });
         }
     }
 }

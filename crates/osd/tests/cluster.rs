@@ -3,6 +3,8 @@
 
 mod world;
 
+use seabed_storage::ObjectStore;
+
 use world::World;
 
 fn ready(seed: u64, osds: usize, size: u32, min_size: u32, pg_num: u32) -> World {
@@ -44,6 +46,38 @@ fn writes_are_read_back_from_every_copy() {
     world.client.depth = 3;
     world.run(20_000);
     assert!(world.client.acks > 100, "{} acks", world.client.acks);
+    finish(&mut world);
+}
+
+/// Gives every machine's disk another size; the machines are off.
+fn resize_disks(world: &mut World, bytes: u64) {
+    for node in &mut world.nodes {
+        let store = std::mem::take(&mut node.store);
+        node.store = store.with_capacity(bytes);
+    }
+}
+
+#[test]
+fn full_disks_take_nothing_more_and_lose_nothing() {
+    let mut world = World::new(3, 3, 3, 2, 4);
+    let large = world.nodes[0].store.statfs().total;
+    (0..3).for_each(|n| world.start(n));
+    world.settle(60_000);
+    (0..3).for_each(|n| world.kill(n));
+    let used = world.nodes.iter().map(|n| large - n.store.statfs().available).max().unwrap();
+    // Room for some writes, and as much for those that are on their way when it is used up.
+    let size = used + 60_000;
+    world.config.failsafe_full_ratio = (used + 8_000) as f64 / size as f64;
+    resize_disks(&mut world, size);
+    (0..3).for_each(|n| world.start(n));
+    world.client.quiet = false;
+    (world.client.count, world.client.depth) = (40, 4);
+    world.run(30_000);
+    assert_eq!(world.alive().len(), 3, "a full disk stops nobody");
+    assert!(world.seen.contains_key("no room"), "the disks never filled: {:?}", world.seen);
+    (0..3).for_each(|n| world.kill(n));
+    resize_disks(&mut world, large);
+    (0..3).for_each(|n| world.start(n));
     finish(&mut world);
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct Waiting {
     active: VecDeque<ClientOp>,
     /// For an object to be whole, here or on a copy.
     object: BTreeMap<HObject, VecDeque<ClientOp>>,
+    /// For room on the disk or in the pool.
+    room: VecDeque<ClientOp>,
 }
 
 impl Waiting {
@@ -58,7 +60,7 @@ impl Waiting {
 
     /// How many requests wait.
     pub(crate) fn len(&self) -> usize {
-        self.active.len() + self.object.values().map(VecDeque::len).sum::<usize>()
+        self.active.len() + self.room.len() + self.object.values().map(VecDeque::len).sum::<usize>()
     }
 }
 
@@ -136,6 +138,7 @@ impl Pg {
         for (_, ops) in std::mem::take(&mut self.waiting.object) {
             all.extend(ops);
         }
+        all.append(&mut self.waiting.room);
         all.append(&mut self.waiting.active);
         self.waiting.active = all;
     }
@@ -149,6 +152,12 @@ impl Pg {
         if op.message.ops.iter().any(|o| o.op.is_pg()) {
             return self.list(env, &op);
         }
+        let object = target(&op);
+        let grows = may_write(&op.message) && !frees_only(&op.message);
+        if env.config.disk_full && grows || self.waiting.room.iter().any(|w| target(w) == object) {
+            self.wait_for_room(env, op);
+            return Ok(());
+        }
         if let Some(error) = self.refuse(env, &op.message) {
             return self.reply_error(env, op, error);
         }
@@ -156,7 +165,6 @@ impl Pg {
             let known = known.clone();
             return self.reply_known(env, op, &known);
         }
-        let object = target(&op);
         let writes = may_write(&op.message);
         if self.waiting.object.contains_key(&object)
             || self.missing.contains(&object)
@@ -181,10 +189,28 @@ impl Pg {
         self.conclude(env, op, object, context, outcome)
     }
 
+    /// Keeps a request, and so all behind it on its object, until there is room.
+    fn wait_for_room(&mut self, env: &mut Env<'_>, op: ClientOp) {
+        if self.waiting.room.is_empty() {
+            self.log_line(env, Level::Warn, format_args!("writes wait: no room"));
+        }
+        self.waiting.room.push_back(op);
+    }
+
+    /// There may be room again, on the disk or in the pool.
+    pub fn room_again(&mut self, env: &mut Env<'_>) -> Step {
+        if self.waiting.room.is_empty() || !self.is_active() || !self.is_readable(env.now.mono) {
+            return Ok(());
+        }
+        for op in std::mem::take(&mut self.waiting.room) {
+            self.serve(env, op)?;
+        }
+        Ok(())
+    }
+
     /// Errors that need no look at the object.
     fn refuse(&self, env: &Env<'_>, m: &MOsdOp) -> Option<Errno> {
-        use seabed_cluster::{SnapId, osdmap::pool_flag};
-        let pool = env.map.pools.get(&self.id.pg.pool)?;
+        use seabed_cluster::SnapId;
         let writes = m.ops.iter().any(|o| o.op.is_write());
         let bytes: u64 = m.ops.iter().map(|o| o.indata.len() as u64).sum();
         if m.object.len() > 2048 || m.locator.key.len() > 2048 || m.locator.namespace.len() > 256 {
@@ -193,10 +219,18 @@ impl Pg {
             Some(Errno::EINVAL)
         } else if bytes > env.config.write_max {
             Some(Errno(90))
-        } else if pool.has_flag(pool_flag::FULL) && writes && !frees_only(m) {
-            let quota = pool.has_flag(pool_flag::FULL_QUOTA);
-            Some(if quota { Errno::EDQUOT } else { Errno::ENOSPC })
-        } else if env.config.disk_full && writes && !frees_only(m) {
+        } else {
+            None
+        }
+    }
+
+    /// Why nothing may grow in this pool, if it may not.
+    fn full(&self, env: &Env<'_>) -> Option<Errno> {
+        use seabed_cluster::osdmap::{flag, pool_flag};
+        let pool = env.map.pools.get(&self.id.pg.pool)?;
+        if pool.has_flag(pool_flag::FULL_QUOTA) {
+            Some(Errno::EDQUOT)
+        } else if pool.has_flag(pool_flag::FULL) || env.map.flags & flag::map::FULL != 0 {
             Some(Errno::ENOSPC)
         } else {
             None
@@ -224,6 +258,17 @@ impl Pg {
             self.info.stats.stats.sum.add(&outcome.read_stats);
             return self.reply_in_order(env, op, &object, reply);
         };
+        let grows = effect.stats.num_bytes > 0 || effect.stats.num_objects > 0;
+        if grows
+            && let Some(error) = self.full(env)
+            && op.message.flags & request_flag::FULL_FORCE == 0
+        {
+            if op.message.flags & request_flag::FULL_TRY != 0 {
+                return self.reply_error(env, op, error);
+            }
+            self.wait_for_room(env, op);
+            return Ok(());
+        }
         let entry = PgLogEntry {
             op: effect.log_op,
             soid: object.clone(),

@@ -55,7 +55,7 @@ pub struct PgConfig {
     pub waiting_max: usize,
     /// `osd_max_write_size` bytes.
     pub write_max: u64,
-    /// This OSD's disk is full: writes that take room are refused.
+    /// This OSD's disk is full beyond `osd_failsafe_full_ratio`: writes that take room wait.
     pub disk_full: bool,
     /// How long the monitor's silence is borne before a wish is repeated.
     pub ask_again: Duration,

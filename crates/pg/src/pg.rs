@@ -302,7 +302,7 @@ impl Pg {
             Role::Replica(_) => {}
             Role::Primary(_) => self.primary_sees_map(env)?,
         }
-        Ok(())
+        self.room_again(env)
     }
 
     /// Transactions became durable.

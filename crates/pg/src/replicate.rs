@@ -149,7 +149,9 @@ impl Pg {
         targets: &BTreeSet<OsdId>,
         change: &NewChange,
     ) {
-        let (epoch, min_epoch) = (self.epoch, self.info.history.same_interval_since);
+        // The epoch it is sent in, in every message to copies: they may count the interval from a
+        // later epoch than we do, if they missed maps.
+        let (epoch, min_epoch) = (self.epoch, self.epoch);
         let Some(tx) = &change.transaction else {
             let message = MPgUpdateLogMissing {
                 epoch,

@@ -200,8 +200,10 @@ impl World {
 
     fn take(&mut self, n: usize, out: Outbox) {
         for (level, line) in out.lines {
-            if line.contains("undid") {
-                *self.seen.entry("undid".into()).or_default() += 1;
+            for word in ["undid", "no room"] {
+                if line.contains(word) {
+                    *self.seen.entry(word.into()).or_default() += 1;
+                }
             }
             if level >= Level::Debug {
                 self.say(format!("osd.{n} {level:?} {line}"));

@@ -85,7 +85,7 @@ impl Pg {
                 Stage::Idle => {
                     backfill.stage = Stage::Scanning;
                     let begin = backfill.done.clone();
-                    let since = self.info.history.same_interval_since;
+                    let since = self.epoch;
                     let packet = wire::scan(self.id, self.epoch, since, self.whoami, begin);
                     env.out.send(Peer::Osd(osd), packet);
                 }
@@ -203,7 +203,7 @@ impl Pg {
         backfill.done = backfill.reached.clone();
         backfill.stage = if last { Stage::Finishing } else { Stage::Idle };
         let done = backfill.done.clone();
-        let since = self.info.history.same_interval_since;
+        let since = self.epoch;
         let op = if last { BackfillOp::Finish } else { BackfillOp::Progress };
         if !last && let Some(copy) = self.primary_mut().and_then(|p| p.peers.get_mut(&osd)) {
             copy.info.last_backfill = done.clone();

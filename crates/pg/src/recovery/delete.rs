@@ -28,7 +28,7 @@ impl Pg {
             from: PgShard::replicated(self.whoami),
             pg: self.id,
             epoch: self.epoch,
-            min_epoch: self.info.history.same_interval_since,
+            min_epoch: self.epoch,
             cost: 1000,
             objects: vec![(object.clone(), version)],
             ..MPgRecoveryDelete::default()

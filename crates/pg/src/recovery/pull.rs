@@ -66,7 +66,7 @@ impl Pg {
             cost: 65536 + 1000,
             shard: self.id.shard,
             from: PgShard::replicated(self.whoami),
-            min_epoch: self.info.history.same_interval_since,
+            min_epoch: self.epoch,
             ..MPgPull::default()
         };
         let urgent = self.wanted_objects().any(|o| o == object);

@@ -47,6 +47,8 @@ pub(crate) struct Arguments {
 const BURST: usize = 64;
 /// Pause before a monitor that was lost is called again.
 const MON_PAUSE: Duration = Duration::from_millis(250);
+/// How long the monitor may take to mark down an OSD that was told to stop.
+const LEAVE: Duration = Duration::from_secs(5);
 
 /// Runs or prepares the OSD.
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
@@ -80,6 +82,9 @@ struct Shell {
     budgets: VecDeque<(u64, Budget)>,
     committed: u64,
     map_epoch: u32,
+    /// Told to stop: ends then, whether the monitor has answered or not.
+    end_at: Option<Instant>,
+    ended: bool,
 }
 
 impl Shell {
@@ -114,6 +119,8 @@ impl Shell {
             budgets: VecDeque::new(),
             committed: 0,
             map_epoch: 0,
+            end_at: None,
+            ended: false,
         };
         shell.perform(out)?;
         Ok(shell)
@@ -121,10 +128,18 @@ impl Shell {
 
     async fn run(mut self) -> Result<()> {
         let mut stop = std::pin::pin!(daemon::told_to_stop());
-        loop {
+        while !self.ended {
             let wake_at = self.osd.wake_at();
             tokio::select! {
-                result = &mut stop => return result,
+                result = &mut stop, if self.end_at.is_none() => {
+                    result?;
+                    self.end_at = Some(Instant::now() + LEAVE);
+                    self.step(Input::Stop)?;
+                }
+                () = at(self.end_at) => {
+                    tracing::warn!("the monitor has not marked the OSD down: it ends all the same");
+                    return Ok(());
+                }
                 event = self.links.events.recv() => {
                     let (line, event) = event.context("all messengers ended")?;
                     self.event(line, event)?;
@@ -140,6 +155,7 @@ impl Shell {
             }
             self.poll_store()?;
         }
+        Ok(())
     }
 
     /// Handles what is there already, up to a bound.
@@ -224,6 +240,11 @@ impl Shell {
             self.links.drop_peer(peer);
         }
         match out.stop {
+            Some(reason) if self.end_at.is_some() => {
+                tracing::info!("the OSD ends: {reason}");
+                self.ended = true;
+                Ok(())
+            }
             Some(reason) => bail!("the OSD stops: {reason}"),
             None => Ok(()),
         }
@@ -256,6 +277,9 @@ fn osd_config(conf: &Conf, setup: &Setup, links: &Links, size: u64) -> Result<Os
     config.heartbeat_interval = seconds("osd_heartbeat_interval", config.heartbeat_interval)?;
     config.heartbeat_grace = seconds("osd_heartbeat_grace", config.heartbeat_grace)?;
     config.beacon_interval = seconds("osd_beacon_report_interval", config.beacon_interval)?;
+    if let Some(ratio) = conf.fraction(&setup.entity, "osd_failsafe_full_ratio")? {
+        config.failsafe_full_ratio = ratio;
+    }
     config.metadata = metadata(setup, links, size);
     Ok(config)
 }
