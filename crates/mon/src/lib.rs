@@ -20,6 +20,7 @@ pub mod map_log;
 mod mkfs;
 mod mon;
 pub mod options;
+mod purged;
 pub mod service;
 pub mod session;
 pub mod state;

@@ -21,6 +21,7 @@ pub const TABLE: &[(&str, &str)] = &[
     ("mon_host", ""),
     ("mon_max_pg_per_osd", "250"),
     ("mon_max_pool_pg_num", "65536"),
+    ("mon_max_snap_prune_per_epoch", "100"),
     ("mon_min_osdmap_epochs", "500"),
     ("mon_osd_down_out_interval", "600"),
     ("mon_osd_down_out_subtree_limit", "rack"),

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use seabed_cluster::{Incremental, MapError, MonMap, OsdId, OsdMap, UTime, Uuid};
+use seabed_cluster::{Epoch, Incremental, MapError, MonMap, OsdId, OsdMap, UTime, Uuid};
 use seabed_denc::{
     Bytes, BytesMut, Decode, DecodeError, Encode, Features, Reader, decode_versioned,
     encode_versioned,
@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::history::{MAP_FEATURES, MapHistory};
 use crate::map_log::{Change, LogEntry, LogError, MapLog, Version};
 use crate::options::Settings;
+use crate::purged::PurgedSnaps;
 
 /// Changes of options remembered for `config log`.
 const CONFIG_LOG_MAX: usize = 100;
@@ -83,6 +84,8 @@ pub struct State {
     pub osd_metadata: BTreeMap<OsdId, BTreeMap<String, String>>,
     /// Health checks that are muted.
     pub mutes: BTreeMap<String, ()>,
+    /// Snapshots removed and trimmed everywhere.
+    pub purged: PurgedSnaps,
 }
 
 impl State {
@@ -146,6 +149,7 @@ impl State {
             keys: BTreeMap::new(),
             osd_metadata: BTreeMap::new(),
             mutes: BTreeMap::new(),
+            purged: PurgedSnaps::default(),
         };
         state.apply(version, &rest)?;
         Ok(state)
@@ -157,10 +161,12 @@ impl State {
         let mut config = Vec::new();
         for change in &entry.changes {
             match change {
-                Change::OsdMap { increment, .. } => self
-                    .maps
-                    .push(increment.clone())
-                    .map_err(|source| StateError::Map { version: version.0, source })?,
+                Change::OsdMap { increment, .. } => {
+                    self.maps
+                        .push(increment.clone())
+                        .map_err(|source| StateError::Map { version: version.0, source })?;
+                    self.purged.follow(self.maps.latest());
+                }
                 Change::MonMap(bytes) => self.monmap = decode_monmap(bytes)?,
                 Change::Config { who, name, value } => {
                     let key = (who.clone(), name.clone());
@@ -208,11 +214,18 @@ impl State {
         Ok(())
     }
 
+    /// Lets go of maps before `epoch`.
+    pub fn trim_maps(&mut self, epoch: Epoch) -> Result<(), MapError> {
+        self.maps.trim(epoch)?;
+        self.purged.join_before(self.maps.oldest());
+        Ok(())
+    }
+
     /// Everything, for [`MapLog::trim`].
     pub fn to_snapshot(&self) -> Bytes {
         let mut out = BytesMut::new();
         let f: Features = MAP_FEATURES;
-        encode_versioned(&mut out, 1, 1, |out| {
+        encode_versioned(&mut out, 2, 1, |out| {
             self.monmap.to_bytes(f).encode(out, f);
             self.maps.base().encode_full(f).encode(out, f);
             let increments: Vec<Bytes> = self.maps.increments().cloned().collect();
@@ -228,6 +241,7 @@ impl State {
             self.keys.encode(out, f);
             self.osd_metadata.encode(out, f);
             self.mutes.encode(out, f);
+            self.purged.encode(out, f);
         });
         out.freeze()
     }
@@ -236,7 +250,7 @@ impl State {
     pub fn from_snapshot(bytes: Bytes) -> Result<Self, StateError> {
         let bad = |source| StateError::Decode { what: "snapshot", source };
         let mut r = Reader::new(bytes);
-        let (state, _) = decode_versioned(&mut r, "monitor snapshot", 1, |r, _| {
+        let (state, _) = decode_versioned(&mut r, "monitor snapshot", 2, |r, v| {
             let monmap = MonMap::from_bytes(Bytes::decode(r)?)?;
             let base = Bytes::decode(r)?;
             let increments = Vec::<Bytes>::decode(r)?;
@@ -246,6 +260,7 @@ impl State {
             let keys = BTreeMap::decode(r)?;
             let osd_metadata = BTreeMap::decode(r)?;
             let mutes = BTreeMap::decode(r)?;
+            let purged = if v >= 2 { PurgedSnaps::decode(r)? } else { Default::default() };
             Ok((
                 base,
                 increments,
@@ -267,6 +282,7 @@ impl State {
                     keys,
                     osd_metadata,
                     mutes,
+                    purged,
                 },
             ))
         })

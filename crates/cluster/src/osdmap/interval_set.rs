@@ -88,6 +88,13 @@ impl IntervalSet {
             self.erase(start, len);
         }
     }
+
+    /// Keeps what is in both.
+    pub fn intersect(&mut self, other: &IntervalSet) {
+        let mut outside = self.clone();
+        outside.subtract(other);
+        self.subtract(&outside);
+    }
 }
 
 /// As Ceph: `[start~length,…]`, hexadecimal.
@@ -135,6 +142,10 @@ mod tests {
             }
             assert_eq!(set.size(), plain.len() as u64);
             assert!((0..80).all(|n| set.contains(n) == plain.contains(&n)));
+            let window = IntervalSet { ranges: [(start, len + 20)].into() };
+            let mut inside = set.clone();
+            inside.intersect(&window);
+            assert!((0..80).all(|n| inside.contains(n) == (set.contains(n) && window.contains(n))));
             let ends: Vec<_> = set.iter().map(|(s, l)| (s, s + l)).collect();
             assert!(ends.windows(2).all(|w| w[0].1 < w[1].0));
             if x >> 50 & 31 == 0 {

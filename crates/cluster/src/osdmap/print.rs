@@ -258,7 +258,8 @@ impl OsdMap {
         Ok(())
     }
 
-    fn print_pool(&self, out: &mut String, id: PoolId, pool: &Pool) -> fmt::Result {
+    /// A pool and its snapshots, a line each, as `ceph osd pool ls detail`.
+    pub fn print_pool(&self, out: &mut String, id: PoolId, pool: &Pool) -> fmt::Result {
         let name = self.pool_names.get(&id).map_or("<unknown>", String::as_str);
         writeln!(out, "pool {id} '{name}' {pool}")?;
         for snap in pool.snaps.values() {

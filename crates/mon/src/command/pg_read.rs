@@ -1,6 +1,8 @@
 //! Placement groups as JSON, and the commands that read them.
 
-use seabed_cluster::{ObjectStatSum, OsdId, OsdStat, PgId, PgStat, StoreStatfs, pg_state};
+use seabed_cluster::{
+    IntervalSet, ObjectStatSum, OsdId, OsdStat, PgId, PgStat, StoreStatfs, pg_state,
+};
 use serde_json::{Map, Value, json};
 
 use super::dump::ids;
@@ -132,10 +134,16 @@ pub fn pg(id: PgId, s: &PgStat) -> Value {
             "blocked_by": ids(&s.blocked_by),
             "up_primary": s.up_primary.0,
             "acting_primary": s.acting_primary.0,
-            "purged_snaps": [],
+            "purged_snaps": snaps(&s.purged_snaps),
         }),
     );
     Value::Object(out)
+}
+
+fn snaps(set: &IntervalSet) -> Vec<Value> {
+    // Ceph prints them as snap ids: hexadecimal texts.
+    let text = |n: u64| format!("{n:x}");
+    set.iter().map(|(start, len)| json!({"start": text(start), "length": text(len)})).collect()
 }
 
 fn pg_brief(id: PgId, s: &PgStat) -> Value {

@@ -23,10 +23,13 @@ pub fn ls(view: &View<'_>, command: &Command) -> Answer {
     if command.format == Format::Plain {
         let mut out = String::new();
         for (id, pool) in &map.pools {
-            let name = name(view, *id);
-            let line = if detail { format!("pool {id} '{name}' {pool}") } else { name };
-            out.push_str(&line);
-            out.push('\n');
+            if detail {
+                // Writing to a string does not fail.
+                let _ = map.print_pool(&mut out, *id, pool);
+            } else {
+                out.push_str(&name(view, *id));
+                out.push('\n');
+            }
         }
         if detail {
             out.push('\n');

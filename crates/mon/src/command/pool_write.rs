@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use seabed_cluster::osdmap::pool_flag;
-use seabed_cluster::{Errno, PoolSnapInfo, SnapId};
+use seabed_cluster::Errno;
 
 use super::{Answer, Command, Refusal, Reply, View};
 use crate::draft::Draft;
 use crate::service::osd::pool::{self, NewPool, change, find};
+use crate::service::osd::snap;
 
 /// Applications, and keys of one application, at most; and their longest texts. Ceph's bounds.
 const APPS_MAX: usize = 4;
@@ -113,71 +113,18 @@ fn snapshot(draft: &mut Draft, command: &Command) -> Answer {
     let name = command.need("pool")?;
     let snap = command.need("snap")?;
     let id = find(draft.map(), &name)?;
-    let make = command.prefix.ends_with("mksnap");
-    let done = if make { make_snap(draft, id, &snap)? } else { remove_snap(draft, id, &snap)? };
-    let word = match (make, done) {
-        (true, true) => "created",
-        (true, false) => "exists",
-        (false, true) => "removed",
-        (false, false) => "does not exist",
-    };
-    let text = match (make, done) {
-        (true, true) => format!("created pool {name} snap {snap}"),
-        (false, true) => format!("removed pool {name} snap {snap}"),
-        _ => format!("pool {name} snap {snap} {word}"),
+    let text = if command.prefix.ends_with("mksnap") {
+        match snap::create_named(draft, id, &snap)? {
+            true => format!("created pool {name} snap {snap}"),
+            false => format!("pool {name} snap {snap} already exists"),
+        }
+    } else {
+        match snap::remove_named(draft, id, &snap)? {
+            true => format!("removed pool {name} snap {snap}"),
+            false => format!("pool {name} snap {snap} does not exist"),
+        }
     };
     Ok(Reply::status(text))
-}
-
-/// Makes a named snapshot of a pool. False: it exists.
-pub fn make_snap(
-    draft: &mut Draft,
-    id: seabed_cluster::PoolId,
-    snap: &str,
-) -> Result<bool, Refusal> {
-    let map = draft.map_arc();
-    let p = map.pools.get(&id).ok_or_else(|| Refusal::not_found("no such pool"))?;
-    if p.is_unmanaged_snaps_mode() {
-        return Err(Refusal::invalid("pool is in selfmanaged snaps mode"));
-    }
-    if p.snaps.values().any(|s| s.name == snap) {
-        return Ok(false);
-    }
-    let stamp = draft.now().wall;
-    let epoch = draft.epoch();
-    change(draft, id, |p| {
-        p.flags |= pool_flag::POOL_SNAPS;
-        p.snap_seq = SnapId(p.snap_seq.0 + 1);
-        p.snap_epoch = epoch;
-        let snapid = p.snap_seq;
-        p.snaps.insert(snapid, PoolSnapInfo { snapid, stamp, name: snap.to_string() });
-    });
-    Ok(true)
-}
-
-/// Removes a named snapshot of a pool. False: there is none of that name.
-pub fn remove_snap(
-    draft: &mut Draft,
-    id: seabed_cluster::PoolId,
-    snap: &str,
-) -> Result<bool, Refusal> {
-    let map = draft.map_arc();
-    let p = map.pools.get(&id).ok_or_else(|| Refusal::not_found("no such pool"))?;
-    if p.is_unmanaged_snaps_mode() {
-        return Err(Refusal::invalid("pool is in selfmanaged snaps mode"));
-    }
-    let Some(found) = p.snaps.values().find(|s| s.name == snap).map(|s| s.snapid) else {
-        return Ok(false);
-    };
-    let epoch = draft.epoch();
-    change(draft, id, |p| {
-        p.snaps.remove(&found);
-        p.snap_seq = SnapId(p.snap_seq.0 + 1);
-        p.snap_epoch = epoch;
-    });
-    let inc = draft.inc();
-    inc.new_removed_snaps.entry(id).or_default().insert(found.0, 1);
-    Ok(true)
 }
 
 fn application(draft: &mut Draft, command: &Command) -> Answer {

@@ -1,16 +1,16 @@
 //! Commands and pool operations inside a proposal.
 
-use seabed_cluster::osdmap::pool_flag;
-use seabed_cluster::{Errno, PoolId, SnapId};
+use seabed_cluster::{Errno, PoolId};
 use seabed_denc::{Bytes, Encode};
 use seabed_messages::{MPoolOp, pool_op};
 
 use super::propose::{After, ReplyTo};
 use super::{MonError, Monitor};
-use crate::command::{self, Command, Refusal, pool_write};
+use crate::command::{self, Command, Refusal};
 use crate::draft::Draft;
 use crate::map_log::{Door, Provenance};
-use crate::service::osd::pool::{self, NewPool, change};
+use crate::service::osd::pool::{self, NewPool};
+use crate::service::osd::snap;
 use crate::session::SessionId;
 
 impl Monitor {
@@ -92,52 +92,19 @@ impl Monitor {
                 None => Err(Refusal::new(Errno::EEXIST, "exists")),
             };
         }
-        let map = draft.map_arc();
-        let p = map.pools.get(&id).ok_or_else(|| Refusal::not_found("no such pool"))?;
+        if !draft.map().pools.contains_key(&id) {
+            return Err(Refusal::not_found("no such pool"));
+        }
         match op.op {
             pool_op::DELETE => pool::delete(draft, &self.options(), id).map(|()| None),
-            pool_op::CREATE_SNAP => match pool_write::make_snap(draft, id, &op.name)? {
-                true => Ok(None),
-                false => Err(Refusal::new(Errno::EEXIST, "exists")),
-            },
-            pool_op::DELETE_SNAP => match pool_write::remove_snap(draft, id, &op.name)? {
-                true => Ok(None),
-                false => Err(Refusal::not_found("no such snapshot")),
-            },
+            // Asked again, these change nothing and are no mistake.
+            pool_op::CREATE_SNAP => snap::create_named(draft, id, &op.name).map(|_| None),
+            pool_op::DELETE_SNAP => snap::remove_named(draft, id, &op.name).map(|_| None),
             pool_op::CREATE_UNMANAGED_SNAP => {
-                if p.is_pool_snaps_mode() {
-                    return Err(Refusal::invalid("pool snapshots are in use"));
-                }
-                let snap = SnapId(p.snap_seq.0 + 1);
-                let epoch = draft.epoch();
-                change(draft, id, |p| {
-                    p.flags |= pool_flag::SELFMANAGED_SNAPS;
-                    // The mark by which older clients know the mode.
-                    if p.snap_seq.0 == 0 {
-                        p.removed_snaps.insert(1, 1);
-                    }
-                    p.snap_seq = if p.snap_seq.0 == 0 { SnapId(2) } else { snap };
-                    p.snap_epoch = epoch;
-                });
-                let given = if p.snap_seq.0 == 0 { SnapId(2) } else { snap };
-                Ok(Some(given.to_bytes(0)))
+                snap::create_numbered(draft, id).map(|given| Some(given.to_bytes(0)))
             }
             pool_op::DELETE_UNMANAGED_SNAP => {
-                if p.is_pool_snaps_mode() {
-                    return Err(Refusal::invalid("pool snapshots are in use"));
-                }
-                if op.snap.0 == 0 || op.snap > p.snap_seq {
-                    return Err(Refusal::not_found("no such snapshot"));
-                }
-                let epoch = draft.epoch();
-                change(draft, id, |p| {
-                    p.flags |= pool_flag::SELFMANAGED_SNAPS;
-                    p.snap_seq = SnapId(p.snap_seq.0 + 1);
-                    p.snap_epoch = epoch;
-                });
-                let inc = draft.inc();
-                inc.new_removed_snaps.entry(id).or_default().insert(op.snap.0, 1);
-                Ok(None)
+                snap::remove_numbered(draft, &self.state.purged, id, op.snap).map(|()| None)
             }
             _ => Err(Refusal::invalid("unknown pool operation")),
         }

@@ -73,10 +73,11 @@ impl Monitor {
             Message::MgrClose(m) => out.send(id, *m),
             Message::MgrReport(_) | Message::Ping(_) => {}
             Message::MonGetPurgedSnaps(m) => {
-                // Trimming of snapshots is not recorded by epoch: there are none to tell.
+                let (last, purged_snaps) = self.state.purged.between(m.start, m.last);
                 let reply = MMonGetPurgedSnapsReply {
                     start: m.start,
-                    last: m.last,
+                    last,
+                    purged_snaps,
                     ..MMonGetPurgedSnapsReply::default()
                 };
                 out.send(id, Packet::with_tid(tid, reply));

@@ -104,6 +104,8 @@ pub struct Monitor {
     created_pgs: std::collections::BTreeSet<seabed_cluster::PgId>,
     last_propose: Option<Time>,
     housekeeping_at: Option<Time>,
+    /// When the map may next tell that snapshots are trimmed.
+    prune_after: Time,
     timers_after: Time,
     started: Time,
     started_wall: UTime,
@@ -133,6 +135,7 @@ impl Monitor {
             created_pgs: Default::default(),
             last_propose: None,
             housekeeping_at: None,
+            prune_after: now.mono,
             timers_after: now.mono,
             started: now.mono,
             started_wall: now.wall,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use seabed_cluster::osdmap::pool_flag;
 use seabed_cluster::{
-    EntityAddrVec, Epoch, Incremental, Now, OsdId, PastIntervals, PgHistory, PgId, SpgId,
+    EntityAddrVec, Epoch, Incremental, Now, OsdId, PastIntervals, PgHistory, PgId, SpgId, Time,
 };
 use seabed_messages::{
     MOsdBeacon, MOsdBoot, MOsdFailure, MOsdMarkMeDown, MOsdPgCreate2, MPgStats, Message, Packet,
@@ -160,11 +160,16 @@ impl Monitor {
         let mut scratch = Incremental::new(map.fsid, map.epoch.next());
         if creating || full::quotas(&map, &self.stats, &mut scratch) {
             self.schedule_housekeeping(now);
+        } else if !map.removed_snaps_queue.is_empty() {
+            self.housekeeping_by((now.mono + HOUSEKEEPING_DELAY).max(self.prune_after));
         }
     }
 
     pub(super) fn schedule_housekeeping(&mut self, now: Now) {
-        let at = now.mono + HOUSEKEEPING_DELAY;
+        self.housekeeping_by(now.mono + HOUSEKEEPING_DELAY);
+    }
+
+    fn housekeeping_by(&mut self, at: Time) {
         self.housekeeping_at = Some(self.housekeeping_at.map_or(at, |t| t.min(at)));
     }
 

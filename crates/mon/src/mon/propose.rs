@@ -12,7 +12,7 @@ use crate::command::{Command, Reply};
 use crate::draft::Draft;
 use crate::map_log::{Append, Change, Door, MapLog, Provenance, Version};
 use crate::service::osd::boot::{self, Boot, Booted};
-use crate::service::osd::{full, pg_temp, pool, tick};
+use crate::service::osd::{full, pg_temp, pool, snap, tick};
 use crate::session::{Level, Outbox, SessionId};
 
 /// Requests that wait to be proposed; beyond it new ones are answered "try again".
@@ -21,6 +21,8 @@ pub(crate) const QUEUE_MAX: usize = 4096;
 const BATCH_MAX: usize = 512;
 /// Entries between two snapshots: what a restart replays at most.
 const SNAPSHOT_EVERY: u64 = 1000;
+/// How often maps tell that snapshots are trimmed: what one epoch may say is worth one.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(5);
 /// How soon to try again when the log takes nothing.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -368,6 +370,15 @@ impl Monitor {
         }
         draft.close()?;
         let map = draft.map_arc();
+        if now.mono >= self.prune_after {
+            let max = options.u64("mon_max_snap_prune_per_epoch");
+            let trimmed = snap::trimmed(&map, stats, if max == 0 { u64::MAX } else { max });
+            if !trimmed.is_empty() {
+                draft.inc().new_purged_snaps = trimmed;
+                draft.because(Provenance::new("mon", Door::Monitor, "snapshots trimmed"));
+                self.prune_after = now.mono + PRUNE_INTERVAL;
+            }
+        }
         if full::quotas(&map, &self.stats, draft.inc()) {
             draft.because(Provenance::new("mon", Door::Monitor, "quota of pools"));
         }
@@ -425,7 +436,7 @@ impl Monitor {
         let newest = self.state.maps.newest();
         let bound = Epoch(newest.0.saturating_sub(u32::try_from(keep).unwrap_or(u32::MAX)));
         if let Some(clean) = self.stats.min_last_epoch_clean(self.state.osdmap()) {
-            self.state.maps.trim(bound.min(clean))?;
+            self.state.trim_maps(bound.min(clean))?;
         }
         log.trim(self.state.version, self.state.to_snapshot())?;
         self.entries_since_snapshot = 0;

@@ -197,6 +197,17 @@ impl World {
 
     /// A report of an OSD and of all PGs it leads, in `state`.
     pub fn report(&mut self, session: SessionId, id: i32, state: u64) {
+        self.report_with(session, id, state, |_, _| {});
+    }
+
+    /// A report with more to say of each PG.
+    pub fn report_with(
+        &mut self,
+        session: SessionId,
+        id: i32,
+        state: u64,
+        more: impl Fn(PgId, &mut PgStat),
+    ) {
         let map = self.map().clone();
         let mut pg_stats = BTreeMap::new();
         for (pool, p) in &map.pools {
@@ -222,6 +233,7 @@ impl World {
                 s.stats.sum.num_objects = 1;
                 s.stats.sum.num_bytes = 1000;
                 s.stats.sum.num_object_copies = 3;
+                more(pg, &mut s);
                 pg_stats.insert(pg, s);
             }
         }

@@ -7,4 +7,5 @@ pub mod failure;
 pub mod full;
 pub mod pg_temp;
 pub mod pool;
+pub mod snap;
 pub mod tick;

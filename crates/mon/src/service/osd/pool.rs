@@ -170,6 +170,10 @@ pub fn delete(draft: &mut Draft, options: &Options<'_>, id: PoolId) -> Result<()
     }
     let inc = draft.inc();
     inc.old_pools.insert(id);
+    // The queue would outlive the pool.
+    if let Some(queue) = map.removed_snaps_queue.get(&id) {
+        inc.new_purged_snaps.insert(id, queue.clone());
+    }
     for pg in map.pg_temp.keys().filter(|pg| pg.pool == id) {
         inc.new_pg_temp.insert(*pg, Vec::new());
     }
