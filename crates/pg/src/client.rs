@@ -6,14 +6,11 @@
 //! bounded.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use seabed_cluster::{
-    EntityName, Errno, HObject, LogOp, ObjectInfo, ObjectStatSum, PgLogEntry, ReqId, SnapSet,
-};
-use seabed_denc::Decode;
+use seabed_cluster::{EntityName, Errno, HObject, LogOp, ObjectStatSum, OsdMap, PgLogEntry, ReqId};
 use seabed_messages::op::request_flag;
 use seabed_messages::{MOsdOp, MOsdOpReply, OpCode, Packet};
-use seabed_storage::StoreError;
 
 use crate::log::Known;
 use crate::op::{self, ObjectContext, OpEnv, OpOutcome};
@@ -172,21 +169,28 @@ impl Pg {
         {
             return self.wait_for_object(env, &object, op);
         }
-        let context = match load_context(env, self, &object)? {
+        let context = match ObjectContext::load(env.store, &self.coll, &object)? {
             Ok(context) => context,
             Err(error) => return self.reply_error(env, op, error),
         };
-        let Some(pool) = env.map.pools.get(&self.id.pg.pool).cloned() else { return Ok(()) };
-        let op_env = OpEnv {
+        let map = Arc::clone(&env.map);
+        let Some(op_env) = self.op_env(env, &map, &op) else { return Ok(()) };
+        let outcome = op::execute(&op_env, env.store, &self.coll, &context, &op.message);
+        self.conclude(env, op, object, outcome)
+    }
+
+    /// What an execution of `op` sees besides objects.
+    fn op_env<'a>(&'a self, env: &'a Env<'_>, map: &'a OsdMap, op: &ClientOp) -> Option<OpEnv<'a>> {
+        Some(OpEnv {
             now: env.now.wall,
-            pool: &pool,
+            pool: map.pools.get(&self.id.pg.pool)?,
+            removed_snaps: map.removed_snaps_queue.get(&self.id.pg.pool),
+            purged_snaps: &self.info.purged_snaps,
             version: self.next_version(),
             last_user_version: self.info.last_user_version,
             reqid: op.reqid,
             limits: &env.config.limits,
-        };
-        let outcome = op::execute(&op_env, env.store, &self.coll, &context, &op.message);
-        self.conclude(env, op, object, context, outcome)
+        })
     }
 
     /// Keeps a request, and so all behind it on its object, until there is room.
@@ -242,7 +246,6 @@ impl Pg {
         env: &mut Env<'_>,
         op: ClientOp,
         object: HObject,
-        context: ObjectContext,
         outcome: OpOutcome,
     ) -> Step {
         let version = self.next_version();
@@ -269,22 +272,10 @@ impl Pg {
             self.wait_for_room(env, op);
             return Ok(());
         }
-        let entry = PgLogEntry {
-            op: effect.log_op,
-            soid: object.clone(),
-            version,
-            prior_version: context.info.version,
-            reqid: op.reqid,
-            mtime: op.message.mtime,
-            user_version: effect.user_version,
-            clean_regions: effect.clean_regions,
-            op_returns: effect.op_returns,
-            ..PgLogEntry::default()
-        };
         let change = NewChange {
             object,
             reqid: op.reqid,
-            entries: vec![entry],
+            entries: effect.entries,
             transaction: Some(effect.transaction),
             stats: effect.stats,
             reply: Some(Reply { packet: Packet::with_tid(op.tid, reply), request: op }),
@@ -369,15 +360,8 @@ impl Pg {
 
     /// Listing is about the PG, not an object, and passes writes.
     fn list(&mut self, env: &mut Env<'_>, op: &ClientOp) -> Step {
-        let Some(pool) = env.map.pools.get(&self.id.pg.pool).cloned() else { return Ok(()) };
-        let op_env = OpEnv {
-            now: env.now.wall,
-            pool: &pool,
-            version: self.next_version(),
-            last_user_version: self.info.last_user_version,
-            reqid: op.reqid,
-            limits: &env.config.limits,
-        };
+        let map = Arc::clone(&env.map);
+        let Some(op_env) = self.op_env(env, &map, op) else { return Ok(()) };
         let missing: Vec<HObject> = self
             .missing
             .iter()
@@ -397,27 +381,4 @@ impl Pg {
 fn frees_only(m: &MOsdOp) -> bool {
     m.flags & request_flag::FULL_FORCE != 0
         || m.ops.iter().filter(|o| o.op.is_write()).all(|o| o.op == OpCode::Delete)
-}
-
-/// The object as it lies here; an attribute that cannot be read is the client's EIO.
-fn load_context(env: &Env<'_>, pg: &Pg, object: &HObject) -> Step<Result<ObjectContext, Errno>> {
-    let attrs = match env.store.get_attrs(&pg.coll, &pg.gh(object)) {
-        Ok(attrs) => attrs,
-        Err(e) if e.is_not_found() => {
-            return Ok(Ok(ObjectContext::absent(object.clone())));
-        }
-        Err(StoreError::ChecksumMismatch { .. }) => return Ok(Err(Errno::EIO)),
-        Err(e) => return Err(e),
-    };
-    let Some(info) = attrs.get(&b"_"[..]) else { return Ok(Err(Errno::EIO)) };
-    let Ok(info) = ObjectInfo::from_bytes(info.clone()) else { return Ok(Err(Errno::EIO)) };
-    let snapset = match attrs.get(&b"snapset"[..]) {
-        Some(bytes) => match SnapSet::from_bytes(bytes.clone()) {
-            Ok(snapset) => snapset,
-            Err(_) => return Ok(Err(Errno::EIO)),
-        },
-        None => SnapSet::default(),
-    };
-    let exists = !info.is_whiteout();
-    Ok(Ok(ObjectContext { object: object.clone(), exists, info, snapset }))
 }

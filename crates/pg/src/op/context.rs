@@ -1,6 +1,11 @@
 //! What an execution is given: the object as it stands, and the request's place in the PG.
 
-use seabed_cluster::{EVersion, HObject, ObjectInfo, Pool, ReqId, SnapSet, UTime};
+use seabed_cluster::{
+    Collection, EVersion, Errno, GhObject, HObject, IntervalSet, ObjectInfo, Pool, ReqId, SnapSet,
+    UTime,
+};
+use seabed_denc::Decode;
+use seabed_storage::{ObjectStore, StoreError};
 
 use super::WriteEffect;
 
@@ -10,13 +15,13 @@ use super::WriteEffect;
 /// make the next context from it with [`ObjectContext::after`] instead of reading it back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObjectContext {
-    /// The object's head.
+    /// What is read and written: the head, or for a read of a snapshot the clone that shows it.
     pub object: HObject,
-    /// Whether the head exists. A whiteout exists in the store and not for clients.
+    /// Whether it exists for clients. A whiteout exists in the store only.
     pub exists: bool,
-    /// The info of an existing object; otherwise a fresh one.
+    /// The info of a stored object; otherwise a fresh one.
     pub info: ObjectInfo,
-    /// Snapshots of the object.
+    /// Snapshots of the object, which are kept with the head.
     pub snapset: SnapSet,
 }
 
@@ -27,13 +32,36 @@ impl ObjectContext {
         Self { object, exists: false, info, snapset: SnapSet::default() }
     }
 
+    /// A head as it lies in the store. Attributes that cannot be read are the client's EIO; an
+    /// error of the store itself is not the client's.
+    pub fn load(
+        store: &dyn ObjectStore,
+        coll: &Collection,
+        head: &HObject,
+    ) -> Result<Result<Self, Errno>, StoreError> {
+        let attrs = match store.get_attrs(coll, &GhObject::from(head.clone())) {
+            Ok(attrs) => attrs,
+            Err(e) if e.is_not_found() => return Ok(Ok(Self::absent(head.clone()))),
+            Err(StoreError::ChecksumMismatch { .. }) => return Ok(Err(Errno::EIO)),
+            Err(e) => return Err(e),
+        };
+        let info = attrs.get(&b"_"[..]).map(|b| ObjectInfo::from_bytes(b.clone()));
+        let snapset = match attrs.get(&b"snapset"[..]) {
+            Some(bytes) => SnapSet::from_bytes(bytes.clone()),
+            None => Ok(SnapSet::default()),
+        };
+        let (Some(Ok(info)), Ok(snapset)) = (info, snapset) else { return Ok(Err(Errno::EIO)) };
+        let exists = !info.is_whiteout();
+        Ok(Ok(Self { object: head.clone(), exists, info, snapset }))
+    }
+
     /// The context that follows from a write.
     pub fn after(object: HObject, effect: &WriteEffect) -> Self {
         Self {
             object,
             exists: effect.exists,
             info: effect.info.clone(),
-            snapset: if effect.exists { effect.snapset.clone() } else { SnapSet::default() },
+            snapset: effect.snapset.clone(),
         }
     }
 }
@@ -78,7 +106,11 @@ pub struct OpEnv<'a> {
     pub now: UTime,
     /// The pool, by the PG's map.
     pub pool: &'a Pool,
-    /// The version that the request gets in the PG log if it writes.
+    /// Snapshots of the pool that are removed and not yet purged everywhere, by the PG's map.
+    pub removed_snaps: Option<&'a IntervalSet>,
+    /// Snapshots that this PG has purged and the map does not know as purged yet.
+    pub purged_snaps: &'a IntervalSet,
+    /// The version that the request's first entry gets in the PG log if it writes.
     pub version: EVersion,
     /// `last_user_version` of the PG info.
     pub last_user_version: u64,

@@ -1,8 +1,8 @@
 //! One request's way through its ops: dispatch, and what the object has become.
 
 use seabed_cluster::{
-    CleanRegions, Collection, Errno, GhObject, LogOp, ObjectInfo, ObjectStatSum, SnapId,
-    object_flag,
+    CleanRegions, Collection, Errno, GhObject, LogOp, ObjectInfo, ObjectStatSum, PgLogEntry,
+    SnapId, SnapSet, object_flag,
 };
 use seabed_denc::{Bytes, DecodeError, Encode};
 use seabed_messages::op::{op_flag, request_flag, watch_op};
@@ -324,16 +324,26 @@ impl Execution<'_> {
             self.info = ObjectInfo::new(self.before.object.clone());
         }
         trim_ranges(&mut self.clean);
-        WriteEffect {
-            transaction: mutation.finish(self.coll, &self.object, attrs),
-            log_op: if self.exists { LogOp::Modify } else { LogOp::Delete },
-            exists: self.exists,
-            info: self.info,
-            snapset,
+        let entry = PgLogEntry {
+            op: if self.exists { LogOp::Modify } else { LogOp::Delete },
+            soid: self.before.object.clone(),
+            version: self.env.version,
+            prior_version: self.before.info.version,
+            reqid: self.env.reqid,
+            mtime: self.request.mtime,
             user_version,
             clean_regions: self.clean,
-            stats: self.stats,
             op_returns,
+            ..PgLogEntry::default()
+        };
+        WriteEffect {
+            transaction: mutation.finish(self.coll, &self.object, attrs),
+            entries: vec![entry],
+            exists: self.exists,
+            info: self.info,
+            snapset: if self.exists { snapset } else { SnapSet::default() },
+            user_version,
+            stats: self.stats,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What an execution answers.
 
-use seabed_cluster::{CleanRegions, EVersion, LogOp, ObjectInfo, ObjectStatSum, SnapSet};
+use seabed_cluster::{EVersion, ObjectInfo, ObjectStatSum, PgLogEntry, SnapSet};
 use seabed_denc::Bytes;
 use seabed_messages::op::request_flag;
 use seabed_messages::{MOsdOpReply, OsdOp};
@@ -23,26 +23,28 @@ pub struct OpReturn {
 /// Everything the PG needs to commit a write.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WriteEffect {
-    /// What every replica does to the object, in Ceph's order of operations: `remove`, or at least
-    /// `setattrs`.
+    /// What every replica does to the object and its clones, in Ceph's order of operations.
     pub transaction: Transaction,
-    /// MODIFY or DELETE.
-    pub log_op: LogOp,
-    /// Whether the object exists afterwards.
+    /// The log entries: at most one of a new clone, then the head's. Their versions follow each
+    /// other from the one that the request was given.
+    pub entries: Vec<PgLogEntry>,
+    /// Whether the head exists afterwards, for clients: a whiteout does not.
     pub exists: bool,
-    /// The object's info afterwards (fresh if it does not exist).
+    /// The head's info afterwards (fresh if it is not stored).
     pub info: ObjectInfo,
     /// The object's snapshots afterwards.
     pub snapset: SnapSet,
-    /// `user_version` of the log entry and the reply; becomes the PG's `last_user_version`.
+    /// `user_version` of the head's entry and the reply; becomes the PG's `last_user_version`.
     pub user_version: u64,
-    /// For the log entry.
-    pub clean_regions: CleanRegions,
     /// Change of the PG's statistics, the reads of the request included.
     pub stats: ObjectStatSum,
-    /// For the log entry of a request with RETURNVEC: every op's return value and output.
-    /// Otherwise empty.
-    pub op_returns: Vec<(i32, Bytes)>,
+}
+
+impl WriteEffect {
+    /// The version of the write: of its last entry.
+    pub fn version(&self) -> EVersion {
+        self.entries.last().map_or(EVersion::ZERO, |e| e.version)
+    }
 }
 
 /// What a request looked at.
@@ -62,7 +64,7 @@ pub struct OpOutcome {
     /// 0 or more, or a negative errno.
     pub result: i32,
     /// One for each op. The outputs are in the reply of a request without effect; of one with an
-    /// effect, only [`WriteEffect::op_returns`] are.
+    /// effect, only the `op_returns` of its entry are.
     pub returns: Vec<OpReturn>,
     /// What it changes.
     pub effect: Option<WriteEffect>,
@@ -82,7 +84,7 @@ pub struct OpOutcome {
 impl OpOutcome {
     /// Puts results, outputs and versions into `reply`, as recorded replies have them.
     ///
-    /// `version` is the write's, or the ERROR entry's; `last` is the PG's `last_update` and
+    /// `version` is what an ERROR entry gets; `last` is the PG's `last_update` and
     /// `last_user_version`.
     pub fn fill(&self, reply: &mut MOsdOpReply, version: EVersion, last: (EVersion, u64)) {
         reply.result = self.result;
@@ -97,7 +99,7 @@ impl OpOutcome {
             .collect();
         let enoent = self.result == seabed_cluster::Errno::ENOENT.wire();
         match &self.effect {
-            Some(effect) => set_versions(reply, version, effect.user_version),
+            Some(effect) => set_versions(reply, effect.version(), effect.user_version),
             None if self.record_error => set_versions(reply, version, last.1),
             None => match self.seen {
                 Seen::Nothing => reply.flags &= !u64::from(request_flag::ACK),

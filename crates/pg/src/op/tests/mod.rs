@@ -7,8 +7,8 @@ mod rules;
 mod sessions;
 
 use seabed_cluster::{
-    Collection, EVersion, EntityName, Epoch, GhObject, HObject, ObjectInfo, ObjectLocator,
-    ObjectStatSum, PgId, Pool, PoolId, ReqId, SnapId, SnapSet, SpgId, UTime,
+    Collection, EVersion, EntityName, Epoch, GhObject, HObject, IntervalSet, ObjectInfo,
+    ObjectLocator, ObjectStatSum, PgId, Pool, PoolId, ReqId, SnapId, SpgId, UTime,
 };
 use seabed_denc::{Bytes, BytesMut, Decode};
 use seabed_messages::{MOsdOp, MOsdOpReply, OsdOp};
@@ -18,6 +18,7 @@ use seabed_storage::{ObjectStore, Transaction};
 use super::*;
 
 const POOL: PoolId = PoolId(1);
+static NONE: IntervalSet = IntervalSet::new();
 
 /// One PG, whose copy is this store alone.
 struct World {
@@ -55,22 +56,15 @@ impl World {
     }
 
     fn context(&self, object: &HObject) -> ObjectContext {
-        let o = GhObject::from(object.clone());
-        let Ok(attrs) = self.store.get_attrs(&self.coll, &o) else {
-            return ObjectContext::absent(object.clone());
-        };
-        ObjectContext {
-            object: object.clone(),
-            exists: true,
-            info: ObjectInfo::from_bytes(attrs[&b"_"[..]].clone()).unwrap(),
-            snapset: SnapSet::from_bytes(attrs[&b"snapset"[..]].clone()).unwrap(),
-        }
+        ObjectContext::load(&self.store, &self.coll, object).unwrap().unwrap()
     }
 
     fn env(&self) -> OpEnv<'_> {
         OpEnv {
             now: self.now,
             pool: &self.pool,
+            removed_snaps: None,
+            purged_snaps: &NONE,
             version: EVersion::new(Epoch(1), self.version + 1),
             last_user_version: self.user_version,
             reqid: ReqId { name: EntityName::client(4), tid: self.version + 1, inc: 0 },

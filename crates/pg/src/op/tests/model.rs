@@ -181,6 +181,7 @@ fn check_info(world: &World, name: &str, model: &Model) {
 /// The ranges that the transaction writes are none of the clean ones.
 fn check_clean(outcome: &OpOutcome) {
     let Some(effect) = &outcome.effect else { return };
+    let clean = &effect.entries.last().unwrap().clean_regions;
     for entry in &effect.transaction.ops {
         let (at, end) = match &entry.op {
             TxOp::Write { offset, data } => (*offset, offset + data.len() as u64),
@@ -188,12 +189,12 @@ fn check_clean(outcome: &OpOutcome) {
             op => {
                 let omap =
                     matches!(op, TxOp::OmapSetKeys(_) | TxOp::OmapRmKeys(_) | TxOp::OmapClear);
-                assert!(!omap || !effect.clean_regions.clean_omap);
+                assert!(!omap || !clean.clean_omap);
                 continue;
             }
         };
         let touches = |(start, len): (u64, u64)| start < end && at < start + len;
-        assert!(!effect.clean_regions.clean_offsets.iter().any(touches));
+        assert!(!clean.clean_offsets.iter().any(touches));
     }
 }
 

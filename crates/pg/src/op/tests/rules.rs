@@ -74,12 +74,12 @@ fn a_write_returns_outputs_only_when_asked_to_and_only_short_ones() {
     let ops = vec![read.clone(), write(0, "x")];
     let (outcome, reply) = world.vector("o", ops.clone());
     assert!(reply.ops.iter().all(|(op, _)| op.indata.is_empty()));
-    assert!(outcome.effect.unwrap().op_returns.is_empty());
+    assert!(outcome.effect.unwrap().entries[0].op_returns.is_empty());
     let mut message = request("o", ops);
     message.flags = request_flag::RETURNVEC;
     let (outcome, reply) = world.run(&message);
     assert_eq!(reply.ops[0].0.indata, "x123");
-    assert_eq!(outcome.effect.unwrap().op_returns[0], (0, Bytes::from("x123")));
+    assert_eq!(outcome.effect.unwrap().entries[0].op_returns[0], (0, Bytes::from("x123")));
     world.limits.write_reply = 3;
     let (outcome, reply) = world.run(&message);
     assert_eq!(reply.result, Errno::EOVERFLOW.wire());
