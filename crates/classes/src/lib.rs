@@ -12,6 +12,7 @@
 
 mod object;
 mod registry;
+pub mod testing;
 
 pub use object::{Level, Object, Page, Stat};
 pub use registry::{Access, CLASSES, Class, Done, Method, Output, find};
