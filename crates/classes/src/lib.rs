@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod object;
+pub mod rbd;
 mod registry;
 pub mod testing;
 

@@ -45,6 +45,8 @@ pub struct MemoryObject {
     pub snapset_seq: SnapId,
     /// `seq` of the request's snap context.
     pub snap_context_seq: SnapId,
+    /// Who watches the object.
+    pub watchers: Vec<(EntityName, EntityAddr)>,
     /// What was logged.
     pub lines: Vec<(Level, String)>,
 }
@@ -64,6 +66,7 @@ impl Default for MemoryObject {
             require_osd_release: 16,
             snapset_seq: SnapId(0),
             snap_context_seq: SnapId(0),
+            watchers: Vec::new(),
             lines: Vec::new(),
         }
     }
@@ -195,6 +198,10 @@ impl Object for MemoryObject {
     }
     fn snap_context_seq(&self) -> SnapId {
         self.snap_context_seq
+    }
+    fn watchers(&mut self) -> Result<Vec<(EntityName, EntityAddr)>, Errno> {
+        self.after.as_ref().ok_or(Errno::ENOENT)?;
+        Ok(self.watchers.clone())
     }
     fn unique(&mut self, bytes: &mut [u8; 16]) {
         self.unique += 1;
