@@ -8,13 +8,15 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{machine, oracle::Oracle, process, test};
+use crate::{machine, oracle::Oracle, process, suite, test};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Keep the transcripts and the clusters' folders here instead of in a temporary folder.
     #[arg(long)]
     keep: Option<PathBuf>,
+    #[command(flatten)]
+    suite: suite::SuiteArgs,
 }
 
 /// One script: its label, its interpreter, its file and what it takes besides conf and pool.
@@ -49,6 +51,9 @@ const SEABED_PORT: u16 = 29_000;
 const CEPH_PORT: u16 = 40_900;
 
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if let Some(which) = args.suite.suite() {
+        return suite::run(which, &args.suite);
+    }
     machine::for_testing()?;
     let seabed = test::build_seabed()?;
     compare(&seabed, args.keep.as_deref())

@@ -22,6 +22,9 @@ const INTEROP: &[&str] = &[
     "procps",
 ];
 
+/// Needed to make a chroot of another release.
+const CHROOTS: &[&str] = &["mmdebstrap", "debian-archive-keyring"];
+
 /// Makes sure that the workspace can be built.
 pub(crate) fn for_building() -> Result<()> {
     ensure(BUILD)
@@ -30,6 +33,16 @@ pub(crate) fn for_building() -> Result<()> {
 /// Makes sure that the interop and golden tests can run.
 pub(crate) fn for_testing() -> Result<()> {
     ensure(&[BUILD, INTEROP].concat())
+}
+
+/// Makes sure that chroots can be made.
+pub(crate) fn for_chroots() -> Result<()> {
+    ensure(CHROOTS)
+}
+
+/// True for who may do everything on this machine.
+pub(crate) fn is_root() -> Result<bool> {
+    Ok(process::read(Command::new("id").arg("-u"))?.trim() == "0")
 }
 
 fn installed(package: &str) -> bool {
@@ -50,8 +63,7 @@ fn ensure(packages: &[&str]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let root = process::read(Command::new("id").arg("-u"))?.trim() == "0";
-    if !root {
+    if !is_root()? {
         bail!("missing Debian packages; run: sudo apt-get install {}", missing.join(" "));
     }
     println!("installing Debian packages: {}", missing.join(" "));

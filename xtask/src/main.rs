@@ -3,6 +3,7 @@
 //! Nothing here is part of the product. Every step that needs something from the machine installs
 //! it (as root on Debian) or says what is missing and stops: nothing is skipped in silence.
 
+mod chroot;
 mod demo;
 mod faults;
 mod interop;
@@ -11,6 +12,7 @@ mod oracle;
 mod process;
 mod rocksdb;
 mod steps;
+mod suite;
 mod test;
 mod tidy;
 

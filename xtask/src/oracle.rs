@@ -1,5 +1,6 @@
-//! A real Ceph 16.2 cluster on loopback (Debian's packages, auth none, BlueStore on sparse files):
-//! the judge of every doubt. `cargo xtask oracle up DIR` starts one, `down DIR` kills it.
+//! A real Ceph cluster on loopback (Debian's packages, auth none, BlueStore on sparse files): the
+//! judge of every doubt. `cargo xtask oracle up DIR` starts one of this machine's 16.2, `down DIR`
+//! kills it; the suites start one of their chroot's release.
 
 use std::{
     fs,
@@ -11,7 +12,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 
-use crate::{machine, process};
+use crate::{chroot::Host, machine, process};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -49,9 +50,25 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
 }
 
+/// How to make a cluster.
+pub(crate) struct Plan<'a> {
+    /// Whose Ceph.
+    pub(crate) host: Host,
+    /// The release that the first monitor takes for granted.
+    pub(crate) mon_release: &'a str,
+    /// More lines of `ceph.conf`.
+    pub(crate) config: &'a str,
+}
+
+impl Plan<'static> {
+    /// This machine's Ceph as it is.
+    const PLAIN: Self = Self { host: Host::Here, mon_release: "pacific", config: "" };
+}
+
 /// A running real cluster; killed when dropped.
 pub(crate) struct Oracle {
     dir: PathBuf,
+    host: Host,
 }
 
 impl Drop for Oracle {
@@ -70,15 +87,20 @@ impl Oracle {
 
     /// Makes a fresh cluster with pool `rbd` and waits until its PGs are active+clean.
     pub(crate) fn start(dir: &Path, port: u16) -> Result<Self> {
+        Self::start_as(dir, port, &Plan::PLAIN)
+    }
+
+    /// The same of another host's Ceph, or with more configuration.
+    pub(crate) fn start_as(dir: &Path, port: u16, plan: &Plan<'_>) -> Result<Self> {
         if dir.join("ceph.conf").exists() {
             bail!("{} holds a cluster already", dir.display());
         }
         fs::create_dir_all(dir)?;
         let fsid = fs::read_to_string("/proc/sys/kernel/random/uuid")?.trim().to_owned();
-        fs::write(dir.join("ceph.conf"), config(dir, port, &fsid))?;
+        fs::write(dir.join("ceph.conf"), config(dir, port, &fsid) + plan.config)?;
         fs::write(dir.join("keyring"), "")?;
-        let cluster = Self { dir: dir.to_owned() };
-        cluster.monitor(port, &fsid)?;
+        let cluster = Self { dir: dir.to_owned(), host: plan.host.clone() };
+        cluster.monitor(port, &fsid, plan.mon_release)?;
         fs::create_dir_all(dir.join("mgr.x"))?;
         process::read(&mut cluster.daemon("ceph-mgr", "x"))?;
         for id in ["0", "1", "2"] {
@@ -92,18 +114,19 @@ impl Oracle {
     }
 
     fn daemon(&self, program: &str, id: &str) -> Command {
-        let mut command = Command::new(program);
+        let mut command = self.host.command(program);
         command.arg("-c").arg(self.conf()).args(["-i", id]);
         command
     }
 
-    fn monitor(&self, port: u16, fsid: &str) -> Result<()> {
+    fn monitor(&self, port: u16, fsid: &str, release: &str) -> Result<()> {
         let monmap = self.dir.join("monmap");
         process::read(
-            Command::new("monmaptool")
+            self.host
+                .command("monmaptool")
                 .args(["--create", "--fsid", fsid, "--addv", "a"])
                 .arg(format!("[v2:127.0.0.1:{port}]"))
-                .args(["--set-min-mon-release", "pacific"])
+                .args(["--set-min-mon-release", release])
                 .arg(&monmap),
         )?;
         process::read(self.daemon("ceph-mon", "a").args(["--mkfs", "--monmap"]).arg(&monmap))?;
@@ -115,13 +138,18 @@ impl Oracle {
         let uuid = fs::read_to_string("/proc/sys/kernel/random/uuid")?.trim().to_owned();
         self.ceph(&format!("osd new {uuid} {id}"))?;
         process::read(self.daemon("ceph-osd", id).args(["--mkfs", "--osd-uuid", &uuid]))?;
+        self.start_osd(id)
+    }
+
+    /// Starts an OSD that was made before.
+    pub(crate) fn start_osd(&self, id: &str) -> Result<()> {
         process::read(&mut self.daemon("ceph-osd", id)).map(drop)
     }
 
     /// Runs the `ceph` command with these words.
     pub(crate) fn ceph(&self, words: &str) -> Result<String> {
         process::read(
-            Command::new("ceph").arg("-c").arg(self.conf()).args(words.split_whitespace()),
+            self.host.command("ceph").arg("-c").arg(self.conf()).args(words.split_whitespace()),
         )
     }
 

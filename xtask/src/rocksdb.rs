@@ -18,8 +18,8 @@ use crate::process;
 const LIB_DIR: &str = "ROCKSDB_LIB_DIR";
 const STATIC: &str = "ROCKSDB_STATIC";
 
-/// Where archives are kept.
-fn cache_dir() -> Result<PathBuf> {
+/// Where what takes long to make is kept between runs.
+pub(crate) fn cache_dir() -> Result<PathBuf> {
     if let Some(dir) = std::env::var_os("SEABED_CACHE") {
         return Ok(dir.into());
     }

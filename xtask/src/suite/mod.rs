@@ -1,0 +1,192 @@
+//! `cargo xtask interop --suite trixie|sid`: upstream's own test programs against Seabed, judged by
+//! what the same programs say of real Ceph of the same release.
+
+mod cluster;
+mod gtest;
+mod programs;
+mod results;
+mod runner;
+mod table;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use anyhow::{Context, Result, bail};
+
+use self::{
+    cluster::Cluster,
+    programs::{FAMILIES, OUTSIDE, ROWS, Row},
+    results::{Results, Side, Verdict, Verdicts},
+    runner::Bench,
+    table::{Reasons, differences},
+};
+use crate::{
+    chroot::{Chroot, Suite},
+    process, test,
+};
+
+#[derive(clap::Args)]
+pub(crate) struct SuiteArgs {
+    /// Run the test programs of this Debian release's Ceph instead of the scripts.
+    #[arg(long)]
+    suite: Option<Suite>,
+    /// Only these programs; `PROGRAM:FILTER` for some of its tests (a GoogleTest filter).
+    #[arg(long, requires = "suite")]
+    only: Vec<String>,
+    /// Run on real Ceph too and keep its results as the reference.
+    #[arg(long, requires = "suite")]
+    reference: bool,
+    /// Run on real Ceph only.
+    #[arg(long, requires = "suite")]
+    real_only: bool,
+    /// Test this binary instead of building one.
+    #[arg(long, requires = "suite")]
+    seabed: Option<PathBuf>,
+}
+
+impl SuiteArgs {
+    /// The suite that was asked for.
+    pub(crate) fn suite(&self) -> Option<Suite> {
+        self.suite
+    }
+}
+
+/// What `--only` picked.
+struct Pick<'a> {
+    row: &'static Row,
+    filter: Option<&'a str>,
+}
+
+/// One side of one run.
+struct Run<'a> {
+    suite: Suite,
+    side: Side,
+    chroot: &'a Chroot,
+    seabed: &'a Path,
+    logs: PathBuf,
+}
+
+pub(crate) fn run(suite: Suite, args: &SuiteArgs) -> Result<()> {
+    let chroot = Chroot::of(suite)?;
+    nothing_forgotten(&chroot)?;
+    let picks = pick(&args.only, &chroot)?;
+    let sides: &[Side] = match (args.real_only, args.reference) {
+        (true, _) => &[Side::Ceph],
+        (false, true) => &[Side::Ceph, Side::Seabed],
+        (false, false) => &[Side::Seabed],
+    };
+    let seabed = match &args.seabed {
+        Some(path) => path.clone(),
+        None if sides.contains(&Side::Seabed) => test::build_seabed()?,
+        None => PathBuf::new(),
+    };
+    for side in sides {
+        let logs = process::target_dir().join("suites").join(suite.name()).join(side.name());
+        fs::create_dir_all(&logs)?;
+        let run = Run { suite, side: *side, chroot: &chroot, seabed: &seabed, logs };
+        for pick in &picks {
+            run.keep(pick)?;
+        }
+    }
+    table::write()?;
+    judge(suite, &picks)
+}
+
+/// Every program of the demanded families is in the table, or stands there as not run.
+fn nothing_forgotten(chroot: &Chroot) -> Result<()> {
+    let known = |program: &str| {
+        ROWS.iter().any(|r| r.program == program) || OUTSIDE.iter().any(|o| o.0 == program)
+    };
+    let found = chroot.programs()?;
+    let forgotten: Vec<&String> =
+        found.iter().filter(|p| FAMILIES.iter().any(|f| p.starts_with(f)) && !known(p)).collect();
+    if !forgotten.is_empty() {
+        bail!("programs that no row runs: {forgotten:?}");
+    }
+    Ok(())
+}
+
+fn pick<'a>(only: &'a [String], chroot: &Chroot) -> Result<Vec<Pick<'a>>> {
+    let present = || ROWS.iter().filter(|r| chroot.has(r.program));
+    if only.is_empty() {
+        return Ok(present().map(|row| Pick { row, filter: None }).collect());
+    }
+    only.iter()
+        .map(|text| {
+            let (name, filter) = match text.split_once(':') {
+                Some((name, filter)) => (name, Some(filter)),
+                None => (text.as_str(), None),
+            };
+            let row = present()
+                .find(|r| r.name == name)
+                .with_context(|| format!("this release has no program {name:?} in the table"))?;
+            Ok(Pick { row, filter })
+        })
+        .collect()
+}
+
+impl Run<'_> {
+    /// Runs a row on a fresh cluster and keeps what came of it.
+    fn keep(&self, pick: &Pick<'_>) -> Result<()> {
+        let start = Instant::now();
+        println!("{} on {} ({})", pick.row.name, self.side.name(), self.suite.name());
+        let verdicts = self.verdicts(pick).with_context(|| pick.row.name)?;
+        let passed = verdicts.values().filter(|v| **v == Verdict::Passed).count();
+        println!(
+            "    {passed} of {} passed in {:.0} s",
+            verdicts.len(),
+            start.elapsed().as_secs_f64()
+        );
+        // Loaded late: another run may have written meanwhile.
+        let mut results = Results::load(self.side, self.suite)?;
+        let kept = results.rows.entry(pick.row.name.to_owned()).or_default();
+        if pick.filter.is_none() {
+            kept.clear();
+        }
+        kept.extend(verdicts);
+        results.save(self.side, self.suite)
+    }
+
+    fn verdicts(&self, pick: &Pick<'_>) -> Result<Verdicts> {
+        let scratch = test::Scratch::new("suite")?;
+        let dir = scratch.path().join("cluster");
+        let cluster = Cluster::up(self.side, self.suite, self.chroot, self.seabed, &dir)?;
+        let file: String = pick
+            .row
+            .name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+            .collect();
+        let bench = Bench {
+            chroot: self.chroot,
+            cluster: &cluster,
+            work: &scratch.path().join("work"),
+            log: &self.logs.join(format!("{file}.log")),
+        };
+        let verdicts = bench.run(pick.row, pick.filter)?;
+        cluster.keep_logs(&self.logs.join(file))?;
+        Ok(verdicts)
+    }
+}
+
+/// Says what differs among the picked rows; fails where no reason is known.
+fn judge(suite: Suite, picks: &[Pick<'_>]) -> Result<()> {
+    let there = Results::load(Side::Ceph, suite)?;
+    let here = Results::load(Side::Seabed, suite)?;
+    let mut unexplained = 0;
+    for d in differences(&there, &here, &Reasons::load()?) {
+        if !picks.iter().any(|p| p.row.name == d.row) {
+            continue;
+        }
+        let reason = d.reason.as_deref().unwrap_or("NOT EXPLAINED");
+        println!("{}: {} {} here: {reason}", d.row, d.test, d.here.word());
+        unexplained += usize::from(d.reason.is_none());
+    }
+    if unexplained > 0 {
+        bail!("{unexplained} tests pass on real Ceph and not here");
+    }
+    Ok(())
+}
