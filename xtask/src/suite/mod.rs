@@ -42,6 +42,9 @@ pub(crate) struct SuiteArgs {
     /// Run on real Ceph only.
     #[arg(long, requires = "suite")]
     real_only: bool,
+    /// Run nothing: write the document anew from what is kept.
+    #[arg(long, requires = "suite")]
+    table: bool,
     /// Test this binary instead of building one.
     #[arg(long, requires = "suite")]
     seabed: Option<PathBuf>,
@@ -70,6 +73,9 @@ struct Run<'a> {
 }
 
 pub(crate) fn run(suite: Suite, args: &SuiteArgs) -> Result<()> {
+    if args.table {
+        return table::write();
+    }
     let chroot = Chroot::of(suite)?;
     nothing_forgotten(&chroot)?;
     let picks = pick(&args.only, &chroot)?;

@@ -173,7 +173,11 @@ fn outside(out: &mut String) -> Result<()> {
         }
     }
     for ((pattern, why), rows) in patterns {
-        writeln!(out, "- tests `{pattern}` ({why}) of {}", rows.join(", "))?;
+        let of = match rows.as_slice() {
+            [.., _, _, _] => format!("{} programs", rows.len()),
+            few => few.join(" and "),
+        };
+        writeln!(out, "- tests `{pattern}` of {of}: {why}")?;
     }
     Ok(())
 }
