@@ -149,18 +149,18 @@ impl Pg {
         if op.message.ops.iter().any(|o| o.op.is_pg()) {
             return self.list(env, &op);
         }
-        let object = target(&op);
-        let grows = may_write(&op.message) && !frees_only(&op.message);
-        if env.config.disk_full && grows || self.waiting.room.iter().any(|w| target(w) == object) {
-            self.wait_for_room(env, op);
-            return Ok(());
-        }
         if let Some(error) = self.refuse(env, &op.message) {
             return self.reply_error(env, op, error);
         }
         if let Some(known) = self.log.known(&op.reqid) {
             let known = known.clone();
             return self.reply_known(env, op, &known);
+        }
+        let object = target(&op);
+        let grows = may_write(&op.message) && !frees_only(&op.message);
+        if env.config.disk_full && grows || self.waiting.room.iter().any(|w| target(w) == object) {
+            self.wait_for_room(env, op);
+            return Ok(());
         }
         let writes = may_write(&op.message);
         if self.waiting.object.contains_key(&object)
