@@ -1,15 +1,20 @@
 //! Snapshots of groups: `snapshot_<id>`, and `snap_order_<id>` with the order they were made in.
+//!
+//! Ceph 18 and older keep no order; 20 lists by it and, as on a cluster that was upgraded, finds
+//! snapshots of before without one.
 
 use std::collections::BTreeMap;
 
 use seabed_cluster::{Errno, SnapId};
 use seabed_denc::{Bytes, versioned};
 
-use super::store::{answer, args, decode, done, get, key, list, optional, put, remove, scan};
+use super::store::{answer, args, decode, done, find, get, key, list, optional, put, remove, scan};
 use crate::{Done, Object};
 
 const SNAPSHOT: &str = "snapshot_";
 const ORDER: &str = "snap_order_";
+/// The last order given.
+const MAX_ORDER: &str = "snap_max_order";
 
 /// `GROUP_SNAPSHOT_STATE_INCOMPLETE`: its images' snapshots are being made.
 const INCOMPLETE: u8 = 0;
@@ -43,17 +48,17 @@ pub(super) fn group_snap_set(object: &mut dyn Object, input: Bytes) -> Done {
         let taken = other.name == snapshot.name && other.id != snapshot.id;
         if taken { Err(Errno::EEXIST) } else { Ok(true) }
     })?;
-    let stored = key(SNAPSHOT, &snapshot.id);
+    let (stored, order_key) = (key(SNAPSHOT, &snapshot.id), key(ORDER, &snapshot.id));
     if snapshot.state == INCOMPLETE {
-        if optional(object.omap_val(&stored))?.is_some() {
-            return Err(Errno::EEXIST);
+        for key in [&stored, &order_key] {
+            if optional(object.omap_val(key))?.is_some() {
+                return Err(Errno::EEXIST);
+            }
         }
-        let mut last = 0;
-        scan(object, ORDER, b"", |object, id, value| {
-            last = last.max(decode::<u64>(object, &id, value)?);
-            Ok(true)
-        })?;
-        put(object, key(ORDER, &snapshot.id), &last.wrapping_add(1))?;
+        let last: u64 = find(object, MAX_ORDER)?.unwrap_or_default();
+        let order = last.wrapping_add(1);
+        put(object, MAX_ORDER, &order)?;
+        put(object, order_key, &order)?;
     }
     put(object, stored, &snapshot)?;
     done()

@@ -10,7 +10,7 @@ use crate::{Done, Object};
 /// Stored without a length.
 const UUID: &str = "mirror_uuid";
 const MODE: &str = "mirror_mode";
-const REMOTE_NAMESPACE: &str = "mirror_remote_namespace";
+const REMOTE_NAMESPACE: &str = "remote_namespace";
 
 const DISABLED: u32 = 0;
 const IMAGE: u32 = 1;
