@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod hello;
 mod object;
 pub mod rbd;
 mod registry;

@@ -45,9 +45,10 @@ pub trait Object {
     fn features(&self) -> u64;
     /// `require_osd_release` of the map, as a number (Pacific is 16).
     fn require_osd_release(&self) -> u8;
-    /// The position of this call among the ops of the request.
+    /// How many ops of the request were begun before, those that methods did among them: with
+    /// [`version`](Object::version) a name that grows and comes once.
     fn position(&self) -> usize;
-    /// `user_version` of the object before the request.
+    /// `user_version` of the PG's last change.
     fn version(&self) -> u64;
     /// `seq` of the object's snapset; 0 if there is none.
     fn snapset_seq(&self) -> SnapId;

@@ -62,7 +62,7 @@ pub struct Class {
 }
 
 /// Every class that this release has.
-pub const CLASSES: &[Class] = &[crate::rbd::CLASS];
+pub const CLASSES: &[Class] = &[crate::hello::CLASS, crate::rbd::CLASS];
 
 /// The method, or what an OSD answers without it: EOPNOTSUPP, for an unknown class as for an
 /// unknown method of a known one.

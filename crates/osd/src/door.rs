@@ -81,7 +81,7 @@ impl Osd {
             session.epoch = maps.last().unwrap_or(newest);
             out.send(from, maps);
         }
-        let entity = session.entity;
+        let (entity, addr) = (session.entity, session.addr);
         let refused = if map.is_blocklisted(&session.addr) {
             Some(Errno::EBLOCKLISTED)
         } else {
@@ -107,7 +107,7 @@ impl Osd {
         }
         let Message::OsdOp(message) = packet.message else { return Ok(()) };
         let reqid = message.reqid_of(entity, tid);
-        let op = ClientOp { session: id, entity, tid, reqid, message };
+        let op = ClientOp { session: id, entity, addr, tid, reqid, message };
         self.with_pg(now, pg, store, out, |pg, env| pg.client_op(env, op))?;
         Ok(())
     }

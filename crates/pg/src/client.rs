@@ -8,7 +8,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use seabed_cluster::{EntityName, Errno, HObject, LogOp, ObjectStatSum, OsdMap, PgLogEntry, ReqId};
+use seabed_cluster::{
+    EntityAddr, EntityName, Errno, HObject, LogOp, ObjectStatSum, OsdMap, PgLogEntry, ReqId,
+};
+use seabed_denc::Bytes;
 use seabed_messages::op::request_flag;
 use seabed_messages::{MOsdOp, MOsdOpReply, OpCode, Packet};
 
@@ -25,6 +28,8 @@ pub struct ClientOp {
     pub session: SessionId,
     /// Who asks.
     pub entity: EntityName,
+    /// From where.
+    pub addr: EntityAddr,
     /// The message's tid, repeated in the reply.
     pub tid: u64,
     /// Names the request for all time.
@@ -64,10 +69,6 @@ impl Waiting {
 /// The object a request is about; snapshots are parts of their head.
 fn target(op: &ClientOp) -> HObject {
     op.message.hobject().head()
-}
-
-fn may_write(m: &MOsdOp) -> bool {
-    m.ops.iter().any(|o| o.op.is_write() || o.op == OpCode::Call)
 }
 
 impl Pg {
@@ -149,6 +150,9 @@ impl Pg {
         if op.message.ops.iter().any(|o| o.op.is_pg()) {
             return self.list(env, &op);
         }
+        if let Err(error) = op::check_calls(&op.message) {
+            return self.reply_error(env, op, error);
+        }
         if let Some(error) = self.refuse(env, &op.message) {
             return self.reply_error(env, op, error);
         }
@@ -157,12 +161,12 @@ impl Pg {
             return self.reply_known(env, op, &known);
         }
         let object = target(&op);
-        let grows = may_write(&op.message) && !frees_only(&op.message);
+        let grows = op::may_write(&op.message) && !frees_only(&op.message);
         if env.config.disk_full && grows || self.waiting.room.iter().any(|w| target(w) == object) {
             self.wait_for_room(env, op);
             return Ok(());
         }
-        let writes = may_write(&op.message);
+        let writes = op::may_write(&op.message);
         if self.waiting.object.contains_key(&object)
             || self.missing.contains(&object)
             || writes && self.is_degraded(&object)
@@ -189,6 +193,8 @@ impl Pg {
             version: self.next_version(),
             last_user_version: self.info.last_user_version,
             reqid: op.reqid,
+            caller: (op.entity, op.addr),
+            require_osd_release: env.map.require_osd_release,
             limits: &env.config.limits,
         })
     }
@@ -215,7 +221,7 @@ impl Pg {
     /// Errors that need no look at the object.
     fn refuse(&self, env: &Env<'_>, m: &MOsdOp) -> Option<Errno> {
         use seabed_cluster::SnapId;
-        let writes = m.ops.iter().any(|o| o.op.is_write());
+        let writes = op::may_write(m);
         let bytes: u64 = m.ops.iter().map(|o| o.indata.len() as u64).sum();
         if m.object.len() > 2048 || m.locator.key.len() > 2048 || m.locator.namespace.len() > 256 {
             Some(Errno::ENAMETOOLONG)
@@ -251,12 +257,14 @@ impl Pg {
         let version = self.next_version();
         let mut reply = MOsdOpReply::to(&op.message, outcome.result, self.epoch);
         outcome.fill(&mut reply, version, (self.info.last_update, self.info.last_user_version));
+        let op_returns = outcome.op_returns();
         for (level, note) in outcome.notes {
             self.log_line(env, level, format_args!("{note}"));
         }
         let Some(effect) = outcome.effect else {
             if outcome.record_error {
-                return self.record_error(env, op, object, outcome.result, reply);
+                let returned = (outcome.result, op_returns);
+                return self.record_error(env, op, object, returned, reply);
             }
             self.info.stats.stats.sum.add(&outcome.read_stats);
             return self.reply_in_order(env, op, &object, reply);
@@ -289,7 +297,7 @@ impl Pg {
         env: &mut Env<'_>,
         op: ClientOp,
         object: HObject,
-        result: i32,
+        (return_code, op_returns): (i32, Vec<(i32, Bytes)>),
         reply: MOsdOpReply,
     ) -> Step {
         let entry = PgLogEntry {
@@ -299,7 +307,8 @@ impl Pg {
             reqid: op.reqid,
             mtime: op.message.mtime,
             user_version: self.info.last_user_version,
-            return_code: result,
+            return_code,
+            op_returns,
             ..PgLogEntry::default()
         };
         let change = NewChange {
@@ -380,5 +389,5 @@ impl Pg {
 /// True for requests that make room, which a full pool lets through.
 fn frees_only(m: &MOsdOp) -> bool {
     m.flags & request_flag::FULL_FORCE != 0
-        || m.ops.iter().filter(|o| o.op.is_write()).all(|o| o.op == OpCode::Delete)
+        || m.ops.iter().filter(|o| op::writes(o)).all(|o| o.op == OpCode::Delete)
 }

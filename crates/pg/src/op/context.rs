@@ -1,8 +1,8 @@
 //! What an execution is given: the object as it stands, and the request's place in the PG.
 
 use seabed_cluster::{
-    Collection, EVersion, Errno, GhObject, HObject, IntervalSet, ObjectInfo, Pool, ReqId, SnapSet,
-    UTime,
+    Collection, EVersion, EntityAddr, EntityName, Errno, GhObject, HObject, IntervalSet,
+    ObjectInfo, Pool, ReqId, SnapSet, UTime,
 };
 use seabed_denc::Decode;
 use seabed_storage::{ObjectStore, StoreError};
@@ -116,6 +116,10 @@ pub struct OpEnv<'a> {
     pub last_user_version: u64,
     /// Who asks: derived by the PG from the session and the message's tid.
     pub reqid: ReqId,
+    /// The name and address of the session that asks, which methods of classes see.
+    pub caller: (EntityName, EntityAddr),
+    /// `require_osd_release` of the map.
+    pub require_osd_release: u8,
     /// Limits.
     pub limits: &'a OpLimits,
 }

@@ -9,6 +9,7 @@ use seabed_messages::op::{op_flag, request_flag, watch_op};
 use seabed_messages::{MOsdOp, OpArgs, OpCode, OsdOp};
 use seabed_storage::{ObjectStore, StoreError};
 
+use super::call::call_writes;
 use super::mutation::Mutation;
 use super::outcome::Seen;
 use super::{ObjectContext, OpEnv, OpOutcome, OpReturn, WriteEffect};
@@ -56,14 +57,23 @@ pub(super) struct Execution<'a> {
     pub(super) stats: ObjectStatSum,
     pub(super) clean: CleanRegions,
     pub(super) notes: Vec<(Level, String)>,
+    /// Ops begun before the present one, those that methods did by themselves among them.
+    pub(super) processed: usize,
+    /// How often a method asked for unique bytes.
+    pub(super) drawn: u64,
 }
 
 /// Whether a request can change its object: decided by its ops, its flags are not to be trusted.
 pub fn may_write(request: &MOsdOp) -> bool {
-    request.ops.iter().any(|o| match o.args {
+    request.ops.iter().any(writes)
+}
+
+/// Whether an op can change its object.
+pub fn writes(op: &OsdOp) -> bool {
+    match op.args {
         OpArgs::Watch { op: watch_op::PING, .. } => false,
-        _ => o.op.is_write(),
-    })
+        _ => op.op.is_write() || op.op == OpCode::Call && call_writes(op),
+    }
 }
 
 /// Ops whose success leaves the return value of the op before them: in Ceph they do not set it,
@@ -108,6 +118,8 @@ pub fn execute(
         stats: ObjectStatSum::default(),
         clean: CleanRegions::default(),
         notes: Vec::new(),
+        processed: 0,
+        drawn: 0,
     };
     let writes = may_write(request);
     let listing = request.snap == SnapId::DIR;
@@ -135,6 +147,7 @@ pub fn execute(
             Err(Failure(rval)) => (Bytes::new(), rval),
         };
         returns.push(OpReturn { op: answered, rval, out });
+        x.processed += 1;
         result = rval;
         if rval < 0 && op.flags & op_flag::FAILOK != 0 {
             result = 0;
@@ -168,6 +181,7 @@ impl Execution<'_> {
             OpCode::OmapGetHeader => self.omap_get_header(),
             OpCode::OmapGetValsByKeys => self.omap_get_vals_by_keys(op),
             OpCode::OmapCmp => self.omap_compare(op),
+            OpCode::Call => self.call(op, answered),
             OpCode::Write => self.write(op),
             OpCode::WriteFull => self.write_full(op),
             OpCode::Append => self.append(op),
@@ -282,21 +296,20 @@ impl Execution<'_> {
             return outcome;
         }
         if returns_vector {
+            // Nothing of this is remembered: sent again, it is carried out again, and fails again.
             let limit = self.env.limits.write_reply;
-            if outcome.returns.iter().any(|r| r.out.len() > limit) {
+            for r in outcome.returns.iter_mut().filter(|r| r.out.len() > limit) {
                 outcome.result = Errno::EOVERFLOW.wire();
-                outcome.record_error = true;
+                r.rval = outcome.result;
+                r.out = Bytes::new();
+            }
+            if outcome.result < 0 {
                 return outcome;
             }
         } else {
             outcome.result = 0;
         }
-        let op_returns = if returns_vector {
-            outcome.returns.iter().map(|r| (r.rval, r.out.clone())).collect()
-        } else {
-            Vec::new()
-        };
-        outcome.effect = Some(self.effect(op_returns));
+        outcome.effect = Some(self.effect(outcome.op_returns()));
         outcome
     }
 

@@ -15,6 +15,7 @@
 //! names no object but the request's (its clones come with snapshots); the attributes `_` and
 //! `snapset` in it are the encodings of `info` and `snapset` of the effect.
 
+mod call;
 mod context;
 mod execution;
 mod list;
@@ -26,8 +27,9 @@ mod snap;
 mod write;
 mod xattr;
 
+pub use call::check_calls;
 pub use context::{ObjectContext, OpEnv, OpLimits};
-pub use execution::{execute, may_write};
+pub use execution::{execute, may_write, writes};
 pub use list::{execute_pg, execute_pg_with};
 pub use outcome::{OpOutcome, OpReturn, WriteEffect, set_versions};
 

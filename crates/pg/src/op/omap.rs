@@ -18,11 +18,10 @@ use super::execution::{DONE, Done, Execution, Failure};
 const PAGE: usize = 256;
 
 /// Which entries a reader wants.
-struct Wanted {
-    after: Bytes,
-    max: u64,
-    prefix: Bytes,
-    values: bool,
+pub(super) struct Wanted {
+    pub(super) after: Bytes,
+    pub(super) max: u64,
+    pub(super) prefix: Bytes,
 }
 
 impl Execution<'_> {
@@ -40,7 +39,7 @@ impl Execution<'_> {
     pub(super) fn omap_get_keys(&mut self, op: &OsdOp) -> Done {
         let mut r = Reader::new(op.indata.clone());
         let (after, max) = (Bytes::decode(&mut r)?, u64::decode(&mut r)?);
-        self.omap_list(Wanted { after, max, prefix: Bytes::new(), values: false })
+        self.omap_list(&Wanted { after, max, prefix: Bytes::new() }, false)
     }
 
     /// OMAPGETVALS.
@@ -48,17 +47,21 @@ impl Execution<'_> {
         let mut r = Reader::new(op.indata.clone());
         let (after, max) = (Bytes::decode(&mut r)?, u64::decode(&mut r)?);
         let prefix = Bytes::decode(&mut r)?;
-        self.omap_list(Wanted { after, max, prefix, values: true })
+        self.omap_list(&Wanted { after, max, prefix }, true)
     }
 
     /// Count, entries, and whether more would follow.
-    fn omap_list(&mut self, wanted: Wanted) -> Done {
-        let max = wanted.max.min(self.env.limits.omap_entries);
+    fn omap_list(&mut self, wanted: &Wanted, values: bool) -> Done {
         let mut body = BytesMut::new();
-        let (mut count, mut more) = (0u32, false);
-        if self.has_omap() {
-            (count, more) = self.omap_fill(&wanted, max, &mut body)?;
-        }
+        let mut count = 0u32;
+        let more = self.omap_each(wanted, |key, value| {
+            count += 1;
+            key.encode(&mut body, 0);
+            if values {
+                value.encode(&mut body, 0);
+            }
+            body.len()
+        })?;
         let mut out = BytesMut::with_capacity(5 + body.len());
         count.encode(&mut out, 0);
         out.extend_from_slice(&body);
@@ -67,13 +70,18 @@ impl Execution<'_> {
         Ok((out.freeze(), 0))
     }
 
-    fn omap_fill(
+    /// Gives the entries wanted to `take`, which answers how many bytes it has by now, and tells
+    /// whether more would follow. The caller counts the read.
+    pub(super) fn omap_each(
         &mut self,
         wanted: &Wanted,
-        max: u64,
-        body: &mut BytesMut,
-    ) -> Result<(u32, bool), Failure> {
-        let mut count = 0;
+        mut take: impl FnMut(Bytes, Bytes) -> usize,
+    ) -> Result<bool, Failure> {
+        if !self.has_omap() {
+            return Ok(false);
+        }
+        let max = wanted.max.min(self.env.limits.omap_entries);
+        let (mut count, mut bytes) = (0u64, 0);
         let mut from = if wanted.prefix > wanted.after {
             Bound::Included(wanted.prefix.clone())
         } else {
@@ -81,25 +89,22 @@ impl Execution<'_> {
         };
         loop {
             let start = from.as_ref().map(|b| &b[..]);
-            let page = PAGE.min(usize::try_from(max - u64::from(count)).unwrap_or(PAGE) + 1);
+            let page = PAGE.min(usize::try_from(max - count).unwrap_or(PAGE) + 1);
             let got = self.store.omap_range(self.coll, &self.object, start, page);
             let (entries, more) = got.map_err(|e| self.failed(&e))?;
-            let Some((last, _)) = entries.last().cloned() else { return Ok((count, false)) };
+            let Some((last, _)) = entries.last().cloned() else { return Ok(false) };
             for (key, value) in entries {
                 if !key.starts_with(&wanted.prefix) {
-                    return Ok((count, false));
+                    return Ok(false);
                 }
-                if u64::from(count) >= max || body.len() >= self.env.limits.omap_bytes {
-                    return Ok((count, true));
+                if count >= max || bytes >= self.env.limits.omap_bytes {
+                    return Ok(true);
                 }
-                key.encode(body, 0);
-                if wanted.values {
-                    value.encode(body, 0);
-                }
+                bytes = take(key, value);
                 count += 1;
             }
             if !more {
-                return Ok((count, false));
+                return Ok(false);
             }
             from = Bound::Excluded(last);
         }
@@ -117,7 +122,11 @@ impl Execution<'_> {
         Ok((header, 0))
     }
 
-    fn omap_values(&mut self, keys: &[Bytes]) -> Result<BTreeMap<Bytes, Bytes>, Failure> {
+    /// Those of the keys that exist; the caller counts the read.
+    pub(super) fn omap_values(
+        &mut self,
+        keys: &[Bytes],
+    ) -> Result<BTreeMap<Bytes, Bytes>, Failure> {
         if !self.has_omap() {
             return Ok(BTreeMap::new());
         }
@@ -158,13 +167,17 @@ impl Execution<'_> {
     /// OMAPSETVALS.
     pub(super) fn omap_set_vals(&mut self, op: &OsdOp) -> Done {
         self.require_omap()?;
-        let mut r = Reader::new(op.indata.clone());
-        let keys = BTreeMap::decode(&mut r)?;
+        let entries = BTreeMap::decode(&mut Reader::new(op.indata.clone()))?;
+        self.omap_put(entries, op.indata.len())
+    }
+
+    /// Sets entries; `bytes` is their length as an op's input, which counts.
+    pub(super) fn omap_put(&mut self, entries: BTreeMap<Bytes, Bytes>, bytes: usize) -> Done {
         self.make_object();
-        self.change().omap(TxOp::OmapSetKeys(keys));
+        self.change().omap(TxOp::OmapSetKeys(entries));
         self.info.set(object_flag::OMAP, true);
         self.touch_omap();
-        self.count_write(op.indata.len() as u64);
+        self.count_write(bytes as u64);
         DONE
     }
 
@@ -196,7 +209,12 @@ impl Execution<'_> {
     pub(super) fn omap_rm_keys(&mut self, op: &OsdOp) -> Done {
         self.require_omap()?;
         self.require_object()?;
-        let keys = BTreeSet::<Bytes>::decode(&mut Reader::new(op.indata.clone()))?;
+        let keys = BTreeSet::decode(&mut Reader::new(op.indata.clone()))?;
+        self.omap_drop(keys)
+    }
+
+    /// Removes entries; absent ones are no error.
+    pub(super) fn omap_drop(&mut self, keys: BTreeSet<Bytes>) -> Done {
         self.change().omap(TxOp::OmapRmKeys(keys.into_iter().collect()));
         self.touch_omap();
         self.stats.num_wr += 1;
@@ -209,6 +227,11 @@ impl Execution<'_> {
         self.require_object()?;
         let mut r = Reader::new(op.indata.clone());
         let (first, last) = (Bytes::decode(&mut r)?, Bytes::decode(&mut r)?);
+        self.omap_drop_range(first, last)
+    }
+
+    /// Removes the entries from `first` to `last`, which is not among them.
+    pub(super) fn omap_drop_range(&mut self, first: Bytes, last: Bytes) -> Done {
         self.change().omap(TxOp::OmapRmKeyRange { first, last });
         self.touch_omap();
         self.stats.num_wr += 1;

@@ -82,6 +82,12 @@ pub struct OpOutcome {
 }
 
 impl OpOutcome {
+    /// For the log entry: every op's return value and output, if the request asked for them.
+    pub fn op_returns(&self) -> Vec<(i32, Bytes)> {
+        let told: &[OpReturn] = if self.returns_vector { &self.returns } else { &[] };
+        told.iter().map(|r| (r.rval, r.out.clone())).collect()
+    }
+
     /// Puts results, outputs and versions into `reply`, as recorded replies have them.
     ///
     /// `version` is what an ERROR entry gets; `last` is the PG's `last_update` and

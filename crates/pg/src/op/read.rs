@@ -124,8 +124,8 @@ impl Execution<'_> {
 
     /// STAT: size and time of the last change.
     pub(super) fn stat(&mut self) -> Done {
-        self.require_object()?;
         self.stats.num_rd += 1;
+        self.require_object()?;
         let mut out = BytesMut::with_capacity(16);
         self.info.size.encode(&mut out, 0);
         self.info.mtime.encode(&mut out, 0);

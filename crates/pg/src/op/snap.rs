@@ -12,7 +12,7 @@ use super::execution::{Done, Execution, Failure};
 impl Execution<'_> {
     /// The newest snapshot of the write's context and whether there are any: the pool's own
     /// context in a pool with named snapshots, else the request's.
-    fn snap_context(&self) -> (SnapId, Option<SnapId>) {
+    pub(super) fn snap_context(&self) -> (SnapId, Option<SnapId>) {
         let pool = self.env.pool;
         let own = self.request.flags & request_flag::ENFORCE_SNAPC != 0;
         if pool.is_pool_snaps_mode() && !own {

@@ -58,28 +58,33 @@ fn leading_number(text: &[u8]) -> u64 {
 impl Execution<'_> {
     /// GETXATTR.
     pub(super) fn get_xattr(&mut self, op: &OsdOp, answered: &mut OsdOp) -> Done {
-        let name = stored_name(&name(op)?);
-        let value = self.store.get_attr(self.coll, &self.object, &name);
-        let value = value.map_err(|e| self.failed(&e))?;
+        let value = self.attr(&name(op)?)?;
         if let OpArgs::Xattr { value_len, .. } = &mut answered.args {
             *value_len = value.len() as u32;
         }
-        self.count_read(value.len());
         Ok((value, 0))
     }
 
-    /// GETXATTRS: all of the client's attributes.
+    /// A client's attribute.
+    pub(super) fn attr(&mut self, name: &[u8]) -> Result<Bytes, Failure> {
+        let value = self.store.get_attr(self.coll, &self.object, &stored_name(name));
+        self.count_read(value.as_ref().map_or(0, Bytes::len));
+        value.map_err(|e| self.failed(&e))
+    }
+
+    /// GETXATTRS.
     pub(super) fn get_xattrs(&mut self) -> Done {
-        let attrs = self.store.get_attrs(self.coll, &self.object);
-        let attrs = attrs.map_err(|e| self.failed(&e))?;
-        let theirs: BTreeMap<Bytes, Bytes> = attrs
-            .into_iter()
-            .filter(|(name, _)| name.len() > 1 && name[0] == b'_')
-            .map(|(name, value)| (name.slice(1..), value))
-            .collect();
-        let out = theirs.to_bytes(0);
+        let out = self.attrs()?.to_bytes(0);
         self.count_read(out.len());
         Ok((out, 0))
+    }
+
+    /// All of the client's attributes; the caller counts the read.
+    pub(super) fn attrs(&mut self) -> Result<BTreeMap<Bytes, Bytes>, Failure> {
+        let attrs = self.store.get_attrs(self.coll, &self.object);
+        let attrs = attrs.map_err(|e| self.failed(&e))?;
+        let theirs = attrs.into_iter().filter(|(name, _)| name.len() > 1 && name[0] == b'_');
+        Ok(theirs.map(|(name, value)| (name.slice(1..), value)).collect())
     }
 
     /// CMPXATTR: `operand <op> stored`, as text or as a number. An absent attribute is empty.

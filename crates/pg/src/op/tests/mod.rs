@@ -1,5 +1,6 @@
 //! Tests of op execution: a world of one PG on a store in memory, and what is expected of it.
 
+mod calls;
 mod golden;
 mod model;
 mod recorded;
@@ -7,8 +8,8 @@ mod rules;
 mod sessions;
 
 use seabed_cluster::{
-    Collection, EVersion, EntityName, Epoch, GhObject, HObject, IntervalSet, ObjectInfo,
-    ObjectLocator, ObjectStatSum, PgId, Pool, PoolId, ReqId, SnapId, SpgId, UTime,
+    Collection, EVersion, EntityAddr, EntityName, Epoch, GhObject, HObject, IntervalSet,
+    ObjectInfo, ObjectLocator, ObjectStatSum, PgId, Pool, PoolId, ReqId, SnapId, SpgId, UTime,
 };
 use seabed_denc::{Bytes, BytesMut, Decode};
 use seabed_messages::{MOsdOp, MOsdOpReply, OsdOp};
@@ -68,6 +69,8 @@ impl World {
             version: EVersion::new(Epoch(1), self.version + 1),
             last_user_version: self.user_version,
             reqid: ReqId { name: EntityName::client(4), tid: self.version + 1, inc: 0 },
+            caller: (EntityName::client(4), EntityAddr::default()),
+            require_osd_release: 16,
             limits: &self.limits,
         }
     }

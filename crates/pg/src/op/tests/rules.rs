@@ -23,7 +23,6 @@ fn what_is_not_built_is_refused_and_noted() {
         OpCode::Watch,
         OpCode::Notify,
         OpCode::NotifyAck,
-        OpCode::Call,
         OpCode::Rollback,
         OpCode::CopyFrom,
         OpCode::CopyFrom2,
@@ -82,8 +81,10 @@ fn a_write_returns_outputs_only_when_asked_to_and_only_short_ones() {
     assert_eq!(outcome.effect.unwrap().entries[0].op_returns[0], (0, Bytes::from("x123")));
     world.limits.write_reply = 3;
     let (outcome, reply) = world.run(&message);
-    assert_eq!(reply.result, Errno::EOVERFLOW.wire());
-    assert!(outcome.effect.is_none() && outcome.record_error);
+    let overflow = Errno::EOVERFLOW.wire();
+    assert_eq!((reply.result, reply.ops[0].1, reply.ops[1].1), (overflow, overflow, 0));
+    assert!(reply.ops[0].0.indata.is_empty());
+    assert!(outcome.effect.is_none() && !outcome.record_error);
 }
 
 #[test]
