@@ -8,7 +8,7 @@ use seabed_cluster::{
     Uuid,
 };
 use seabed_messages::{MOsdAlive, MOsdPgCreated, MOsdPgTemp, Packet, Paxos};
-use seabed_pg::{Env, Level, Outbox, Peer, Pg, Request, SessionId, Step};
+use seabed_pg::{Env, Ids, Level, Outbox, Peer, Pg, Request, SessionId, Step};
 use seabed_storage::{ObjectStore, StoreError, TxId};
 use thiserror::Error;
 
@@ -70,6 +70,7 @@ pub struct Osd {
     /// The bit of fullness that the monitor was told last.
     pub(crate) fullness_told: u32,
     pub(crate) committed: TxId,
+    pub(crate) ids: Ids,
 }
 
 /// Makes an empty store one of an OSD; the transaction must be durable before the OSD starts.
@@ -118,6 +119,7 @@ impl Osd {
             stat_seq: 0,
             fullness_told: 0,
             committed: TxId::default(),
+            ids: Ids::default(),
         };
         let newest = osd.maps.newest();
         osd.map = osd.maps.get(store, newest)?;
@@ -156,10 +158,7 @@ impl Osd {
                 }
                 Ok(())
             }
-            Input::SessionClosed(id) => {
-                self.sessions.remove(&id);
-                Ok(())
-            }
+            Input::SessionClosed(id) => self.session_closed(now, id, store, out),
             Input::PeerReset { peer, refused } => {
                 self.peer_reset(peer, refused, out);
                 Ok(())
@@ -174,6 +173,20 @@ impl Osd {
             }
             Input::Tick => self.tick(now, store, out),
         }
+    }
+
+    fn session_closed(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        store: &mut dyn ObjectStore,
+        out: &mut Outbox,
+    ) -> Step {
+        self.sessions.remove(&id);
+        for pg in self.pg_ids() {
+            self.with_pg(now, pg, store, out, |pg, env| pg.session_closed(env, id))?;
+        }
+        Ok(())
     }
 
     fn on_committed(
@@ -257,7 +270,8 @@ impl Osd {
             return Ok(None);
         };
         let whoami = self.config.whoami;
-        let mut env = Env { now, whoami, map, store, out, config: &self.config.pg };
+        let (config, ids) = (&self.config.pg, &mut self.ids);
+        let mut env = Env { now, whoami, map, store, out, config, ids };
         f(pg, &mut env).map(Some)
     }
 

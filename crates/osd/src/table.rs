@@ -44,7 +44,8 @@ impl Osd {
     ) -> Step<bool> {
         let whoami = self.config.whoami;
         let map = newest.clone();
-        let mut env = Env { now, whoami, map, store, out, config: &self.config.pg };
+        let (config, ids) = (&self.config.pg, &mut self.ids);
+        let mut env = Env { now, whoami, map, store, out, config, ids };
         let Some(epoch) = Pg::stored_epoch(&env, id)? else { return Ok(false) };
         if !newest.pools.contains_key(&id.pg.pool) {
             return Ok(false);
@@ -250,7 +251,8 @@ impl Osd {
         };
         let whoami = self.config.whoami;
         let map = newest.clone();
-        let mut env = Env { now, whoami, map, store, out, config: &self.config.pg };
+        let (config, ids) = (&self.config.pg, &mut self.ids);
+        let mut env = Env { now, whoami, map, store, out, config, ids };
         let Some(mut pg) = Pg::create(&mut env, id, &start, history, past)? else {
             return Ok(());
         };

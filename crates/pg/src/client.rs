@@ -12,8 +12,8 @@ use seabed_cluster::{
     EntityAddr, EntityName, Errno, HObject, LogOp, ObjectStatSum, OsdMap, PgLogEntry, ReqId,
 };
 use seabed_denc::Bytes;
-use seabed_messages::op::request_flag;
-use seabed_messages::{MOsdOp, MOsdOpReply, OpCode, Packet};
+use seabed_messages::op::{request_flag, watch_op};
+use seabed_messages::{MOsdOp, MOsdOpReply, OpArgs, OpCode, Packet};
 
 use crate::log::Known;
 use crate::op::{self, ObjectContext, OpEnv, OpOutcome};
@@ -60,6 +60,17 @@ impl Waiting {
         self.active.is_empty()
     }
 
+    /// Forgets the requests of a session that ended: nobody would hear the answer.
+    pub(crate) fn forget(&mut self, session: SessionId) {
+        let live = |op: &ClientOp| op.session != session;
+        self.active.retain(live);
+        self.room.retain(live);
+        self.object.retain(|_, ops| {
+            ops.retain(live);
+            !ops.is_empty()
+        });
+    }
+
     /// How many requests wait.
     pub(crate) fn len(&self) -> usize {
         self.active.len() + self.room.len() + self.object.values().map(VecDeque::len).sum::<usize>()
@@ -67,7 +78,7 @@ impl Waiting {
 }
 
 /// The object a request is about; snapshots are parts of their head.
-fn target(op: &ClientOp) -> HObject {
+pub(crate) fn target(op: &ClientOp) -> HObject {
     op.message.hobject().head()
 }
 
@@ -113,6 +124,7 @@ impl Pg {
 
     /// Carries out what waited for an object.
     pub(crate) fn serve_object(&mut self, env: &mut Env<'_>, object: &HObject) -> Step {
+        self.expel_overdue(env, object)?;
         for op in self.waiting.object.remove(object).into_iter().flatten() {
             self.serve(env, op)?;
         }
@@ -177,13 +189,18 @@ impl Pg {
             Ok(context) => context,
             Err(error) => return self.reply_error(env, op, error),
         };
+        if !context.info.watchers.is_empty() {
+            self.watches.meet(&object, &context.info.watchers, env.now.mono);
+        }
         let map = Arc::clone(&env.map);
+        let connected = self.connected(&op, &object);
         let Some(op_env) = self.op_env(env, &map, &op) else { return Ok(()) };
+        let op_env = OpEnv { connected: &connected, ..op_env };
         let outcome = op::execute(&op_env, env.store, &self.coll, &context, &op.message);
         self.conclude(env, op, object, outcome)
     }
 
-    /// What an execution of `op` sees besides objects.
+    /// What an execution of `op` sees besides objects and watches.
     fn op_env<'a>(&'a self, env: &'a Env<'_>, map: &'a OsdMap, op: &ClientOp) -> Option<OpEnv<'a>> {
         Some(OpEnv {
             now: env.now.wall,
@@ -195,6 +212,8 @@ impl Pg {
             reqid: op.reqid,
             caller: (op.entity, op.addr),
             require_osd_release: env.map.require_osd_release,
+            connected: &[],
+            next_notify: env.ids.next_notify(self.epoch),
             limits: &env.config.limits,
         })
     }
@@ -216,6 +235,21 @@ impl Pg {
             self.serve(env, op)?;
         }
         Ok(())
+    }
+
+    /// Cookies that a request pings and that are connected. A watch whose change is on its way is
+    /// connected when the answer leaves.
+    fn connected(&self, op: &ClientOp, object: &HObject) -> Vec<u64> {
+        let cookies = op.message.ops.iter().filter_map(|o| match o.args {
+            OpArgs::Watch { op: watch_op::PING, cookie, .. } => Some(cookie),
+            _ => None,
+        });
+        let reachable = |cookie: &u64| {
+            let watcher = (*cookie, op.entity);
+            self.watches.connected(object, &watcher)
+                || self.active().is_some_and(|a| a.in_flight.connects(object, &watcher))
+        };
+        cookies.filter(reachable).collect()
     }
 
     /// Errors that need no look at the object.
@@ -254,6 +288,13 @@ impl Pg {
         object: HObject,
         outcome: OpOutcome,
     ) -> Step {
+        if let Some(watch) = &outcome.watch {
+            let (bytes_max, max) = (env.config.notify_bytes_max, env.config.notifies_max);
+            if !self.watches.has_room(watch, bytes_max, max) {
+                return self.reply_error(env, op, Errno::ENOMEM);
+            }
+            env.ids.notifies = env.ids.notifies.wrapping_add(watch.notifies.len() as u32);
+        }
         let version = self.next_version();
         let mut reply = MOsdOpReply::to(&op.message, outcome.result, self.epoch);
         outcome.fill(&mut reply, version, (self.info.last_update, self.info.last_user_version));
@@ -262,12 +303,13 @@ impl Pg {
             self.log_line(env, level, format_args!("{note}"));
         }
         let Some(effect) = outcome.effect else {
+            let reply = Reply { watch: outcome.watch, ..Reply::new(op, reply) };
             if outcome.record_error {
                 let returned = (outcome.result, op_returns);
-                return self.record_error(env, op, object, returned, reply);
+                return self.record_error(env, object, returned, reply);
             }
             self.info.stats.stats.sum.add(&outcome.read_stats);
-            return self.reply_in_order(env, op, &object, reply);
+            return self.reply_in_order(env, &object, reply);
         };
         let grows = effect.stats.num_bytes > 0 || effect.stats.num_objects > 0;
         if grows
@@ -280,13 +322,14 @@ impl Pg {
             self.wait_for_room(env, op);
             return Ok(());
         }
+        let reply = Reply { watch: outcome.watch, ..Reply::new(op, reply) };
         let change = NewChange {
             object,
-            reqid: op.reqid,
+            reqid: reply.request.reqid,
             entries: effect.entries,
             transaction: Some(effect.transaction),
             stats: effect.stats,
-            reply: Some(Reply { packet: Packet::with_tid(op.tid, reply), request: op }),
+            reply: Some(reply),
         };
         self.replicate(env, change)
     }
@@ -295,11 +338,11 @@ impl Pg {
     fn record_error(
         &mut self,
         env: &mut Env<'_>,
-        op: ClientOp,
         object: HObject,
         (return_code, op_returns): (i32, Vec<(i32, Bytes)>),
-        reply: MOsdOpReply,
+        reply: Reply,
     ) -> Step {
+        let op = &reply.request;
         let entry = PgLogEntry {
             op: LogOp::Error,
             soid: object.clone(),
@@ -317,26 +360,19 @@ impl Pg {
             entries: vec![entry],
             transaction: None,
             stats: ObjectStatSum::default(),
-            reply: Some(Reply { packet: Packet::with_tid(op.tid, reply), request: op }),
+            reply: Some(reply),
         };
         self.replicate(env, change)
     }
 
     /// Replies to what changed nothing, behind the changes of the object that it has seen.
-    fn reply_in_order(
-        &mut self,
-        env: &mut Env<'_>,
-        op: ClientOp,
-        object: &HObject,
-        reply: MOsdOpReply,
-    ) -> Step {
-        let reply = Reply { packet: Packet::with_tid(op.tid, reply), request: op };
+    fn reply_in_order(&mut self, env: &mut Env<'_>, object: &HObject, reply: Reply) -> Step {
         let reply = match self.active_mut() {
             Some(active) => active.in_flight.attach_to_object(object, reply),
             None => Some(reply),
         };
         if let Some(reply) = reply {
-            env.out.send(Peer::Client(reply.request.session), reply.packet);
+            self.answer(env, reply);
         }
         Ok(())
     }
@@ -350,13 +386,13 @@ impl Pg {
                 o.indata = out.clone();
             }
         }
-        let reply = Reply { packet: Packet::with_tid(op.tid, reply), request: op };
+        let reply = Reply::new(op, reply);
         let reply = match self.active_mut() {
             Some(active) => active.in_flight.attach_to_version(known.version, reply),
             None => Some(reply),
         };
         if let Some(reply) = reply {
-            env.out.send(Peer::Client(reply.request.session), reply.packet);
+            self.answer(env, reply);
         }
         Ok(())
     }
@@ -364,7 +400,7 @@ impl Pg {
     fn reply_error(&mut self, env: &mut Env<'_>, op: ClientOp, error: Errno) -> Step {
         let reply = MOsdOpReply::to(&op.message, error.wire(), self.epoch);
         let object = target(&op);
-        self.reply_in_order(env, op, &object, reply)
+        self.reply_in_order(env, &object, Reply::new(op, reply))
     }
 
     /// Listing is about the PG, not an object, and passes writes.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use seabed_cluster::{Now, OsdId, OsdMap};
+use seabed_cluster::{Epoch, Now, OsdId, OsdMap};
 use seabed_storage::{ObjectStore, StoreError};
 
 use crate::Outbox;
@@ -27,6 +27,22 @@ pub struct Env<'a> {
     pub out: &'a mut Outbox,
     /// Limits and times.
     pub config: &'a PgConfig,
+    /// Numbers given out by this OSD.
+    pub ids: &'a mut Ids,
+}
+
+/// Numbers that an OSD gives out once in its life, whichever PG asks.
+#[derive(Debug, Clone, Default)]
+pub struct Ids {
+    /// Notifies so far.
+    pub notifies: u32,
+}
+
+impl Ids {
+    /// The id of the next notify; those that follow count up from it.
+    pub(crate) fn next_notify(&self, epoch: Epoch) -> u64 {
+        u64::from(epoch.0) << 32 | u64::from(self.notifies)
+    }
 }
 
 /// Limits and times of a PG, with Ceph's defaults where Ceph has the option.
@@ -57,6 +73,10 @@ pub struct PgConfig {
     pub write_max: u64,
     /// This OSD's disk is full beyond `osd_failsafe_full_ratio`: writes that take room wait.
     pub disk_full: bool,
+    /// Notifies that may wait for answers in a PG.
+    pub notifies_max: usize,
+    /// Bytes of notifies and answers to them that a PG keeps.
+    pub notify_bytes_max: usize,
     /// How long the monitor's silence is borne before a wish is repeated.
     pub ask_again: Duration,
     /// Bugs on purpose, so that tests prove that they would be found.
@@ -91,6 +111,8 @@ impl Default for PgConfig {
             waiting_max: 10_000,
             write_max: 90 << 20,
             disk_full: false,
+            notifies_max: 10_000,
+            notify_bytes_max: 64 << 20,
             ask_again: Duration::from_secs(5),
             #[cfg(feature = "planted-bugs")]
             planted: None,

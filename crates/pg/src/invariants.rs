@@ -33,6 +33,7 @@ pub fn check(pg: &Pg) -> Result<(), String> {
             "nothing is missing behind last_backfill",
         ),
     ];
+    pg.watches.check().map_err(|rule| format!("pg {} e{}: {rule}", pg.id.pg, pg.epoch))?;
     match rules.iter().find(|(holds, _)| !holds) {
         None => Ok(()),
         Some((_, rule)) => Err(format!(

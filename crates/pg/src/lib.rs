@@ -25,13 +25,14 @@ mod pg;
 mod recovery;
 mod replicate;
 mod stats;
+pub mod watch;
 mod wire;
 
 pub use client::ClientOp;
 pub use disk::{destroy, forget};
 #[cfg(feature = "planted-bugs")]
 pub use env::PlantedBug;
-pub use env::{Env, PgConfig, Step};
+pub use env::{Env, Ids, PgConfig, Step};
 pub use interval::{Membership, PriorSet, add_interval, maybe_wrote};
 pub use invariants::check;
 pub use log::{Known, Log, Missing};

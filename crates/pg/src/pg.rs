@@ -20,6 +20,7 @@ use crate::lease::Lease;
 use crate::log::{Log, Missing, set_last_complete};
 use crate::peering::{Phase, Primary, Role};
 use crate::recovery::Incoming;
+use crate::watch::Watches;
 use crate::{Env, Level, Peer, Step};
 
 /// What follows when a transaction is durable. Forgotten when the interval ends.
@@ -53,6 +54,7 @@ pub struct Pg {
     pub(crate) lease: Lease,
     pub(crate) waiting: Waiting,
     pub(crate) incoming: Incoming,
+    pub(crate) watches: Watches,
     pub(crate) after: VecDeque<(TxId, After)>,
     /// The newest `last_complete` that is durable here.
     pub(crate) complete_ondisk: EVersion,
@@ -81,6 +83,7 @@ impl Pg {
             lease: Lease::default(),
             waiting: Waiting::default(),
             incoming: Incoming::default(),
+            watches: Watches::default(),
             after: VecDeque::new(),
             complete_pending: VecDeque::new(),
             info_dirty: false,
@@ -277,6 +280,7 @@ impl Pg {
         self.past_dirty = true;
         self.info_dirty = true;
         self.after.clear();
+        self.watches = Watches::default();
         let role = std::mem::take(&mut self.role);
         self.requeue(role);
         self.member = new;
@@ -300,7 +304,10 @@ impl Pg {
         match &self.role {
             Role::Stray => self.announce(env),
             Role::Replica(_) => {}
-            Role::Primary(_) => self.primary_sees_map(env)?,
+            Role::Primary(_) => {
+                self.primary_sees_map(env)?;
+                self.expel_blocklisted(env)?;
+            }
         }
         self.room_again(env)
     }
@@ -327,12 +334,14 @@ impl Pg {
     pub fn tick(&mut self, env: &mut Env<'_>) -> Step {
         self.lease_tick(env)?;
         self.ask_again(env)?;
+        self.watch_tick(env)?;
         self.recover(env)
     }
 
     /// When [`tick`](Pg::tick) is wanted.
     pub fn wake_at(&self) -> Option<Time> {
-        self.lease_wake().into_iter().chain(self.ask_again_at()).min()
+        let wakes = [self.lease_wake(), self.ask_again_at(), self.watches.wake_at()];
+        wakes.into_iter().flatten().min()
     }
 
     /// Does `what` once `tx` is durable.

@@ -9,7 +9,7 @@ use seabed_cluster::PgShard;
 use seabed_cluster::{EVersion, GhObject, HObject, ObjectStatSum, OsdId, PgLogEntry, ReqId};
 use seabed_denc::{Decode, Encode};
 use seabed_messages::{
-    MOsdRepOp, MOsdRepOpReply, MPgUpdateLogMissing, MPgUpdateLogMissingReply, Packet,
+    MOsdOpReply, MOsdRepOp, MOsdRepOpReply, MPgUpdateLogMissing, MPgUpdateLogMissingReply, Packet,
 };
 use seabed_storage::Transaction;
 
@@ -17,13 +17,23 @@ use crate::client::ClientOp;
 use crate::log::Log;
 use crate::peering::Role;
 use crate::pg::After;
-use crate::{Env, Level, Peer, Pg, Step, WIRE};
+use crate::watch::{WatchEffects, Watcher};
+use crate::{Env, Level, Peer, Pg, SessionId, Step, WIRE};
 
 /// A reply that waits for a change, with the request in case the interval ends first.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     pub(crate) request: ClientOp,
     pub(crate) packet: Packet,
+    /// What the request does to watches when it counts.
+    pub(crate) watch: Option<Box<WatchEffects>>,
+}
+
+impl Reply {
+    /// The reply to a request.
+    pub(crate) fn new(request: ClientOp, reply: MOsdOpReply) -> Reply {
+        Reply { packet: Packet::with_tid(request.tid, reply), request, watch: None }
+    }
 }
 
 /// A change that is not durable everywhere.
@@ -52,6 +62,24 @@ impl InFlight {
 
     fn find(&mut self, tid: u64) -> Option<&mut Change> {
         self.changes.iter_mut().find(|c| c.tid == tid)
+    }
+
+    /// A session ended: nothing can be bound to it any more.
+    pub(crate) fn orphan(&mut self, session: SessionId) {
+        let replies = self.changes.iter_mut().flat_map(|c| &mut c.replies);
+        for reply in replies.filter(|r| r.request.session == session) {
+            if let Some(watch) = &mut reply.watch {
+                watch.orphan = true;
+            }
+        }
+    }
+
+    /// True if a watch of `object` is about to be connected.
+    pub(crate) fn connects(&self, object: &HObject, watcher: &Watcher) -> bool {
+        let changes = self.changes.iter().filter(|c| c.object == *object);
+        let replies = changes.flat_map(|c| &c.replies).filter(|r| r.request.entity == watcher.1);
+        let mut connects = replies.flat_map(|r| &r.watch).flat_map(|w| &w.connects);
+        connects.any(|(info, _)| info.cookie == watcher.0)
     }
 
     /// Hangs a reply onto the last change of `object`; gives it back if there is none.
@@ -249,8 +277,9 @@ impl Pg {
             }
             let Some(change) = changes.pop_front() else { break };
             for reply in change.replies {
-                env.out.send(Peer::Client(reply.request.session), reply.packet);
+                self.answer(env, reply);
             }
+            self.finish_expelling(env, change.version);
         }
         Ok(())
     }

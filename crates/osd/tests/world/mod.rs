@@ -74,7 +74,12 @@ pub struct World {
     pub client_map: OsdMap,
     /// How often each kind of message was delivered, and what the OSDs logged.
     pub seen: BTreeMap<String, u64>,
+    /// What sessions other than the client's were sent.
+    pub heard: Vec<(usize, SessionId, Packet)>,
 }
+
+/// Sessions from this number on are not the client's.
+pub const GUESTS: u64 = 5000;
 
 pub fn addrs(osd: usize, nonce: u32) -> OsdAddrs {
     let addr = |port: u16| {
@@ -110,6 +115,7 @@ impl World {
             config,
             trace: Vec::new(),
             seen: BTreeMap::new(),
+            heard: Vec::new(),
             verbose: std::env::var("WORLD_TRACE").is_ok(),
         };
         for n in 0..osds {
@@ -216,6 +222,11 @@ impl World {
             let end = match to {
                 Peer::Mon => End::Mon,
                 Peer::Osd(osd) => End::Osd(osd.0 as usize),
+                Peer::Client(session) if session.0 >= GUESTS => {
+                    self.say(format!("osd.{n} > {session:?} {}", summary(&packet)));
+                    self.heard.push((n, session, packet));
+                    continue;
+                }
                 Peer::Client(_) => End::Client,
                 _ => continue,
             };

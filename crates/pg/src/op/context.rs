@@ -83,6 +83,12 @@ pub struct OpLimits {
     pub list_entries: u64,
     /// `osd_max_write_op_reply_len`: output of one op of a write with RETURNVEC.
     pub write_reply: usize,
+    /// Watches of one object; Ceph has no limit.
+    pub watchers: usize,
+    /// `osd_client_watch_timeout`: of watches that do not say.
+    pub watch_timeout_seconds: u32,
+    /// `osd_default_notify_timeout`: of notifies that do not say.
+    pub notify_timeout_seconds: u32,
 }
 
 impl Default for OpLimits {
@@ -95,6 +101,9 @@ impl Default for OpLimits {
             omap_bytes: 1 << 30,
             list_entries: 1024,
             write_reply: 64,
+            watchers: 10_000,
+            watch_timeout_seconds: 30,
+            notify_timeout_seconds: 30,
         }
     }
 }
@@ -120,6 +129,10 @@ pub struct OpEnv<'a> {
     pub caller: (EntityName, EntityAddr),
     /// `require_osd_release` of the map.
     pub require_osd_release: u8,
+    /// Cookies of the caller's watches on the object that the request pings and that are connected.
+    pub connected: &'a [u64],
+    /// The id of the request's first notify; others count up from it.
+    pub next_notify: u64,
     /// Limits.
     pub limits: &'a OpLimits,
 }

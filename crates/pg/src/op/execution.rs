@@ -13,6 +13,7 @@ use super::call::call_writes;
 use super::mutation::Mutation;
 use super::outcome::Seen;
 use super::{ObjectContext, OpEnv, OpOutcome, OpReturn, WriteEffect};
+use crate::watch::WatchEffects;
 use crate::{Level, WIRE};
 
 /// The largest number of clean ranges in a log entry, as Ceph has it; the smallest give way.
@@ -61,6 +62,8 @@ pub(super) struct Execution<'a> {
     pub(super) processed: usize,
     /// How often a method asked for unique bytes.
     pub(super) drawn: u64,
+    /// What becomes of watches, if anything.
+    pub(super) watch: Option<Box<WatchEffects>>,
 }
 
 /// Whether a request can change its object: decided by its ops, its flags are not to be trusted.
@@ -74,6 +77,11 @@ pub fn writes(op: &OsdOp) -> bool {
         OpArgs::Watch { op: watch_op::PING, .. } => false,
         _ => op.op.is_write() || op.op == OpCode::Call && call_writes(op),
     }
+}
+
+/// Ops that leave the version which clients see as it is.
+fn is_hidden(op: &OsdOp) -> bool {
+    op.op == OpCode::Watch || !op.op.is_write() && op.op != OpCode::Call
 }
 
 /// Ops whose success leaves the return value of the op before them: in Ceph they do not set it,
@@ -120,6 +128,7 @@ pub fn execute(
         notes: Vec::new(),
         processed: 0,
         drawn: 0,
+        watch: None,
     };
     let writes = may_write(request);
     let listing = request.snap == SnapId::DIR;
@@ -198,6 +207,9 @@ impl Execution<'_> {
             OpCode::OmapClear => self.omap_clear(),
             OpCode::OmapRmKeys => self.omap_rm_keys(op),
             OpCode::OmapRmKeyRange => self.omap_rm_key_range(op),
+            OpCode::Watch => self.watch(op),
+            OpCode::Notify => self.notify(op),
+            OpCode::NotifyAck => self.notify_ack(op),
             other => self.not_built(other),
         }
     }
@@ -279,6 +291,7 @@ impl Execution<'_> {
             effect: None,
             record_error: false,
             read_stats: ObjectStatSum::default(),
+            watch: None,
             notes: std::mem::take(&mut self.notes),
             seen: Seen::Object(self.before.info.user_version),
             returns_vector,
@@ -287,6 +300,7 @@ impl Execution<'_> {
             outcome.record_error = may_write(self.request);
             if result >= 0 {
                 outcome.read_stats = self.stats;
+                outcome.watch = self.watch;
             }
             return outcome;
         }
@@ -309,6 +323,7 @@ impl Execution<'_> {
         } else {
             outcome.result = 0;
         }
+        outcome.watch = self.watch.take();
         outcome.effect = Some(self.effect(outcome.op_returns()));
         outcome
     }
@@ -316,8 +331,12 @@ impl Execution<'_> {
     fn effect(mut self, op_returns: Vec<(i32, Bytes)>) -> WriteEffect {
         let mutation = self.mutation.take().unwrap_or_default();
         let snapset = self.new_snapset();
-        let user_version = (self.env.last_user_version.max(self.info.user_version) + 1)
-            .max(self.env.version.version);
+        let user_version = if self.request.ops.iter().all(is_hidden) {
+            self.info.user_version
+        } else {
+            (self.env.last_user_version.max(self.info.user_version) + 1)
+                .max(self.env.version.version)
+        };
         self.count_flags();
         let mut attrs = Vec::new();
         if self.exists {

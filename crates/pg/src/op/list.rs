@@ -47,6 +47,7 @@ pub fn execute_pg_with(
         effect: None,
         record_error: false,
         read_stats: Default::default(),
+        watch: None,
         notes: Vec::new(),
         seen: Seen::Listing,
         returns_vector: false,

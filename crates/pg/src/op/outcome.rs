@@ -7,6 +7,7 @@ use seabed_messages::{MOsdOpReply, OsdOp};
 use seabed_storage::Transaction;
 
 use crate::Level;
+use crate::watch::WatchEffects;
 
 /// What one op of the vector returned.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +74,8 @@ pub struct OpOutcome {
     pub record_error: bool,
     /// Change of the PG's statistics if there is no effect; empty when the result is an error.
     pub read_stats: ObjectStatSum,
+    /// What it does to watches. Nothing if it failed.
+    pub watch: Option<Box<WatchEffects>>,
     /// Lines for the log.
     pub notes: Vec<(Level, String)>,
     /// What was looked at, which decides the versions in the reply.

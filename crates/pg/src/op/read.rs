@@ -198,22 +198,4 @@ impl Execution<'_> {
         }
         Ok((out.freeze(), 0))
     }
-
-    /// LIST_WATCHERS, from the info.
-    pub(super) fn list_watchers(&mut self) -> Done {
-        let mut out = BytesMut::new();
-        seabed_denc::encode_versioned(&mut out, 1, 1, |out| {
-            (self.info.watchers.len() as u32).encode(out, 0);
-            for ((cookie, name), watch) in &self.info.watchers {
-                seabed_denc::encode_versioned(out, 2, 1, |out| {
-                    name.encode(out, 0);
-                    cookie.encode(out, 0);
-                    watch.timeout_seconds.encode(out, 0);
-                    watch.addr.encode(out, self.request.features);
-                });
-            }
-        });
-        self.stats.num_rd += 1;
-        Ok((out.freeze(), 0))
-    }
 }

@@ -214,6 +214,7 @@ impl Execution<'_> {
     /// DELETE.
     pub(super) fn delete(&mut self) -> Done {
         self.require_object()?;
+        self.end_watches();
         let size = self.info.size;
         self.dirty_data(0, size);
         self.clean.clean_omap = false;

@@ -6,6 +6,7 @@ mod model;
 mod recorded;
 mod rules;
 mod sessions;
+mod watch;
 
 use seabed_cluster::{
     Collection, EVersion, EntityAddr, EntityName, Epoch, GhObject, HObject, IntervalSet,
@@ -32,6 +33,7 @@ struct World {
     stats: ObjectStatSum,
     limits: OpLimits,
     now: UTime,
+    connected: Vec<u64>,
 }
 
 impl World {
@@ -53,6 +55,7 @@ impl World {
             stats: ObjectStatSum::default(),
             limits: OpLimits::default(),
             now: UTime { sec: 7, nsec: 7 },
+            connected: Vec::new(),
         }
     }
 
@@ -71,6 +74,8 @@ impl World {
             reqid: ReqId { name: EntityName::client(4), tid: self.version + 1, inc: 0 },
             caller: (EntityName::client(4), EntityAddr::default()),
             require_osd_release: 16,
+            connected: &self.connected,
+            next_notify: 1 << 32,
             limits: &self.limits,
         }
     }

@@ -20,9 +20,6 @@ fn what_is_not_built_is_refused_and_noted() {
     let mut world = World::new();
     world.vector("o", vec![write(0, "data")]);
     let not_built = [
-        OpCode::Watch,
-        OpCode::Notify,
-        OpCode::NotifyAck,
         OpCode::Rollback,
         OpCode::CopyFrom,
         OpCode::CopyFrom2,
