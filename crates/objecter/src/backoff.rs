@@ -27,8 +27,13 @@ impl Backoffs {
     /// True if an operation on this object (or, without one, on the PG) must wait.
     pub(crate) fn holds(&self, pg: SpgId, object: Option<&HObject>) -> bool {
         self.0.range((pg, 0)..=(pg, u64::MAX)).any(|(_, (begin, end))| match object {
-            Some(object) => begin <= object && (object < end || begin == end),
+            Some(object) => covers(begin, end, object),
             None => true,
         })
     }
+}
+
+/// True if the object is in the range; one that begins where it ends is that object.
+pub(crate) fn covers(begin: &HObject, end: &HObject, object: &HObject) -> bool {
+    begin == object || begin < object && object < end
 }

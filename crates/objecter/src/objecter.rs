@@ -8,7 +8,7 @@ use seabed_cluster::{
 };
 use seabed_messages::{MOsdBackoff, MOsdOp, MOsdOpReply, Message, Packet, backoff_op};
 
-use crate::backoff::Backoffs;
+use crate::backoff::{Backoffs, covers};
 use crate::maps::{Advance, Maps};
 use crate::monitor::{self, MonAnswer, MonRequest};
 use crate::operation::{OpReply, OpRequest, OpTarget};
@@ -451,8 +451,8 @@ impl Objecter {
     fn unsend(&mut self, osd: OsdId, pg: SpgId, begin: &HObject, end: &HObject) {
         for op in self.ops.values_mut().filter(|op| op.sent_to == Some(osd)) {
             let Some(target) = op.target.as_ref().filter(|t| t.spg() == pg) else { continue };
-            let inside = target::hobject(&op.request, target.hash)
-                .is_none_or(|o| *begin <= o && (o < *end || begin == end));
+            let inside =
+                target::hobject(&op.request, target.hash).is_none_or(|o| covers(begin, end, &o));
             if inside {
                 op.sent_to = None;
             }

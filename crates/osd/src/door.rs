@@ -1,7 +1,7 @@
 //! The doors: what each kind of message is checked for before it reaches a PG.
 //!
 //! A message that was sent under a newer map waits for that map; one from an OSD that is not up in
-//! our map is dropped; a client's request passes blocklist and [`Osd::authorize`].
+//! our map is dropped; a client's request passes [`Osd::authorize`], and the blocklist in its PG.
 
 use seabed_cluster::{Epoch, Errno, Now, OsdId, SpgId};
 use seabed_messages::{MOsdOp, MOsdOpReply, Message, Packet};
@@ -40,6 +40,10 @@ impl Osd {
             }
             (Message::OsdOp(_), Peer::Client(id)) => {
                 self.client_request(now, id, packet, store, out)
+            }
+            (Message::OsdBackoff(m), Peer::Client(id)) => {
+                self.with_pg(now, m.pg, store, out, |pg, env| pg.on_backoff(env, id, m))?;
+                Ok(())
             }
             (Message::Command(_), Peer::Client(_)) => {
                 self.command(from, packet, out);
@@ -82,14 +86,9 @@ impl Osd {
             out.send(from, maps);
         }
         let (entity, addr) = (session.entity, session.addr);
-        let refused = if map.is_blocklisted(&session.addr) {
-            Some(Errno::EBLOCKLISTED)
-        } else {
-            let Some(session) = self.sessions.get(&id) else { return Ok(()) };
-            (!self.authorize(session, m)).then_some(Errno::EPERM)
-        };
-        if let Some(error) = refused {
-            let reply = MOsdOpReply::to(m, error.wire(), newest);
+        let Some(session) = self.sessions.get(&id) else { return Ok(()) };
+        if !self.authorize(session, m) {
+            let reply = MOsdOpReply::to(m, Errno::EPERM.wire(), newest);
             out.send(from, Packet::with_tid(tid, reply));
             return Ok(());
         }

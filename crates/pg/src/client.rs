@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use seabed_cluster::{
     EntityAddr, EntityName, Errno, HObject, LogOp, ObjectStatSum, OsdMap, PgLogEntry, ReqId,
+    feature,
 };
 use seabed_denc::Bytes;
 use seabed_messages::op::{request_flag, watch_op};
@@ -36,6 +37,13 @@ pub struct ClientOp {
     pub reqid: ReqId,
     /// The request.
     pub message: Box<MOsdOp>,
+}
+
+impl ClientOp {
+    /// True if the client can be told to hold requests back.
+    fn knows_backoffs(&self) -> bool {
+        self.message.features & feature::SERVER_LUMINOUS != 0
+    }
 }
 
 /// Requests that cannot be carried out yet.
@@ -99,7 +107,15 @@ impl Pg {
         if !self.is_primary() || op.message.epoch < self.info.history.same_primary_since {
             return Ok(());
         }
-        if self.waiting.len() >= env.config.waiting_max {
+        if self.is_held_back(&op) {
+            return Ok(());
+        }
+        let full = self.waiting.len() >= env.config.waiting_max;
+        if op.knows_backoffs() && (full || self.keeps_out()) {
+            self.back_off_all(env, op.session);
+            return Ok(());
+        }
+        if full {
             self.log_line(env, Level::Warn, format_args!("too many requests wait"));
             return Ok(());
         }
@@ -111,6 +127,16 @@ impl Pg {
         Ok(())
     }
 
+    /// True if somebody waits for the PG to serve.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        !self.waiting.is_idle() || self.backoffs.holds_pg()
+    }
+
+    /// True if the client sends the request again when it is told to.
+    fn is_held_back(&self, op: &ClientOp) -> bool {
+        !self.backoffs.is_empty() && self.backoffs.holds(op.session, &target(op))
+    }
+
     /// Carries out what waited for the PG.
     pub(crate) fn serve_waiting(&mut self, env: &mut Env<'_>) -> Step {
         if !self.is_active() || !self.is_readable(env.now.mono) {
@@ -119,6 +145,7 @@ impl Pg {
         for op in std::mem::take(&mut self.waiting.active) {
             self.serve(env, op)?;
         }
+        self.lift_pg(env);
         Ok(())
     }
 
@@ -127,6 +154,12 @@ impl Pg {
         self.expel_overdue(env, object)?;
         for op in self.waiting.object.remove(object).into_iter().flatten() {
             self.serve(env, op)?;
+        }
+        if !self.backoffs.is_empty() {
+            self.lift_object(env, object);
+            if self.waiting.len() < env.config.waiting_max / 2 {
+                self.lift_pg(env);
+            }
         }
         Ok(())
     }
@@ -154,11 +187,22 @@ impl Pg {
     }
 
     fn wait_for_object(&mut self, env: &mut Env<'_>, object: &HObject, op: ClientOp) -> Step {
+        if op.knows_backoffs() && self.is_unfound(object) {
+            self.back_off_object(env, op.session, object);
+            return Ok(());
+        }
         self.waiting.object.entry(object.clone()).or_default().push_back(op);
         self.recover_now(env, object)
     }
 
     fn serve(&mut self, env: &mut Env<'_>, op: ClientOp) -> Step {
+        // For requests that have waited too: who is shut out or held back may have changed.
+        if self.is_held_back(&op) {
+            return Ok(());
+        }
+        if env.map.is_blocklisted(&op.addr) {
+            return self.reply_error(env, op, Errno::EBLOCKLISTED);
+        }
         if op.message.ops.iter().any(|o| o.op.is_pg()) {
             return self.list(env, &op);
         }

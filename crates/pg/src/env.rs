@@ -36,9 +36,16 @@ pub struct Env<'a> {
 pub struct Ids {
     /// Notifies so far.
     pub notifies: u32,
+    /// Back-offs so far.
+    pub backoffs: u64,
 }
 
 impl Ids {
+    pub(crate) fn next_backoff(&mut self) -> u64 {
+        self.backoffs += 1;
+        self.backoffs
+    }
+
     /// The id of the next notify; those that follow count up from it.
     pub(crate) fn next_notify(&self, epoch: Epoch) -> u64 {
         u64::from(epoch.0) << 32 | u64::from(self.notifies)

@@ -156,7 +156,7 @@ impl Pg {
                 env.out.send(Peer::Osd(*osd), wire::lease(self.epoch, self.id, lease.clone()));
             }
         }
-        if self.is_active() && self.is_readable(now) && !self.waiting.is_idle() {
+        if self.is_active() && self.is_readable(now) && self.is_waited_for() {
             self.serve_waiting(env)?;
         }
         Ok(())
@@ -164,8 +164,8 @@ impl Pg {
 
     pub(crate) fn lease_wake(&self) -> Option<Time> {
         self.active()?;
-        let prior = (!self.lease.prior_down.is_empty() && !self.waiting.is_idle())
-            .then_some(self.lease.prior);
+        let held = self.is_active() && !self.lease.prior_down.is_empty();
+        let prior = (held && self.is_waited_for()).then_some(self.lease.prior);
         self.lease.renew_at.into_iter().chain(prior).min()
     }
 

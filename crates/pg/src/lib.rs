@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+mod backoff;
 mod client;
 mod disk;
 mod env;

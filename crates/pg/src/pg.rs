@@ -13,6 +13,7 @@ use seabed_cluster::{
 use seabed_messages::Packet;
 use seabed_storage::{Transaction, TxId};
 
+use crate::backoff::Backoffs;
 use crate::client::Waiting;
 use crate::disk::{self, Stored};
 use crate::interval::{self, Membership};
@@ -55,6 +56,7 @@ pub struct Pg {
     pub(crate) waiting: Waiting,
     pub(crate) incoming: Incoming,
     pub(crate) watches: Watches,
+    pub(crate) backoffs: Backoffs,
     pub(crate) after: VecDeque<(TxId, After)>,
     /// The newest `last_complete` that is durable here.
     pub(crate) complete_ondisk: EVersion,
@@ -84,6 +86,7 @@ impl Pg {
             waiting: Waiting::default(),
             incoming: Incoming::default(),
             watches: Watches::default(),
+            backoffs: Backoffs::default(),
             after: VecDeque::new(),
             complete_pending: VecDeque::new(),
             info_dirty: false,
@@ -281,6 +284,7 @@ impl Pg {
         self.info_dirty = true;
         self.after.clear();
         self.watches = Watches::default();
+        self.lift_all(env);
         let role = std::mem::take(&mut self.role);
         self.requeue(role);
         self.member = new;

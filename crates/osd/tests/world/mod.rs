@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 mod client;
+pub mod guests;
 mod mon;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -184,6 +184,11 @@ impl Pg {
         self.active().is_some_and(|a| !a.recovery.unfound.is_empty())
     }
 
+    /// True if the object is one of them.
+    pub(crate) fn is_unfound(&self, object: &HObject) -> bool {
+        self.active().is_some_and(|a| a.recovery.unfound.contains(object))
+    }
+
     /// How many those are.
     pub(crate) fn unfound(&self) -> usize {
         self.active().map_or(0, |a| a.recovery.unfound.len())

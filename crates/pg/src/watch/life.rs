@@ -65,6 +65,7 @@ impl Pg {
     /// begun, and its watches are disconnected.
     pub fn session_closed(&mut self, env: &mut Env<'_>, session: SessionId) -> Step {
         self.waiting.forget(session);
+        self.backoffs.forget(session);
         self.watches.disconnect(session, env.now.mono);
         if let Some(active) = self.active_mut() {
             active.in_flight.orphan(session);
