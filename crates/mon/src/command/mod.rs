@@ -3,6 +3,7 @@
 //! `read` answers from the state and the statistics; `write` decides on changes, whose answers
 //! leave when the change is durable.
 
+pub mod blocklist;
 pub mod config_read;
 pub mod crush_read;
 pub mod crush_write;

@@ -309,22 +309,6 @@ pub fn safe_to_destroy(view: &View<'_>, command: &Command) -> Answer {
     Ok(reply)
 }
 
-/// `osd blocklist ls`.
-pub fn blocklist(view: &View<'_>, command: &Command) -> Answer {
-    let entries = &view.map().blocklist;
-    let status = format!("listed {} entries", entries.len());
-    if command.format == Format::Plain {
-        let text: String =
-            entries.iter().map(|(a, t)| format!("{} {t}\n", a.legacy_text())).collect();
-        return Ok(Reply::text(text).with_status(status));
-    }
-    let list: Vec<Value> = entries
-        .iter()
-        .map(|(a, t)| json!({"addr": a.legacy_text(), "until": t.to_string()}))
-        .collect();
-    Ok(Reply::json(&Value::Array(list), command.format).with_status(status))
-}
-
 /// `osd erasure-code-profile ls|get`.
 pub fn profiles(view: &View<'_>, command: &Command) -> Answer {
     let profiles = &view.map().erasure_code_profiles;

@@ -1,26 +1,17 @@
 //! Commands that change the OSD map, pools excepted.
 
-use std::time::Duration;
-
 use seabed_cluster::osdmap::flag;
-use seabed_cluster::{EntityAddr, Errno, OsdId, OsdMap, PgId, Uuid, release_name};
+use seabed_cluster::{Errno, OsdId, OsdMap, PgId, Uuid, release_name};
 use seabed_denc::Bytes;
 
 use super::osd_read::{id_args, need_osd};
 use super::text::float_g;
-use super::{Answer, Command, Format, Refusal, Reply, View, crush_write, pg_read};
+use super::{Answer, Command, Format, Refusal, Reply, View, blocklist, crush_write, pg_read};
 use crate::draft::Draft;
 use crate::map_log::Change;
 use crate::service::crush_edit::{edit, fixed};
 use crate::service::osd::boot::IN;
 use crate::service::osd::pool::map_flag;
-
-/// Entries of the blocklist at most.
-const BLOCKLIST_MAX: usize = 10_000;
-/// For how long a client is shut out unless the command says otherwise.
-const BLOCKLIST_SECONDS: f64 = 3600.0;
-/// The longest for which it can be.
-const BLOCKLIST_SECONDS_MAX: f64 = 10.0 * 365.0 * 86_400.0;
 
 /// Runs one of `osd …` that change something.
 pub fn run(view: &View<'_>, draft: &mut Draft, command: &Command, input: &Bytes) -> Answer {
@@ -35,12 +26,8 @@ pub fn run(view: &View<'_>, draft: &mut Draft, command: &Command, input: &Bytes)
             ratio(draft, command)
         }
         "osd require-osd-release" | "osd set-require-min-compat-client" => release(draft, command),
-        "osd blocklist clear" => {
-            let all: Vec<EntityAddr> = draft.map().blocklist.keys().copied().collect();
-            draft.inc().old_blocklist.extend(all);
-            Ok(Reply::status(" removed all blocklist entries"))
-        }
-        "osd blocklist" | "osd blacklist" => blocklist(draft, command),
+        "osd blocklist clear" | "osd blacklist clear" => blocklist::clear(draft),
+        "osd blocklist" | "osd blacklist" => blocklist::change(draft, command),
         "osd pg-upmap-items" | "osd rm-pg-upmap-items" | "osd pg-temp" | "osd primary-temp" => {
             placement(view, draft, command)
         }
@@ -332,39 +319,6 @@ fn release(draft: &mut Draft, command: &Command) -> Answer {
     }
     draft.inc().new_require_min_compat_client = number;
     Ok(Reply::status(format!("set require_min_compat_client to {word}")))
-}
-
-fn blocklist(draft: &mut Draft, command: &Command) -> Answer {
-    let op = command.str("blocklistop").or_else(|| command.str("blacklistop"));
-    let text = command.need("addr")?;
-    if command.str("range").is_some() {
-        return Err(Refusal::new(
-            Errno::EOPNOTSUPP,
-            "ranges of addresses cannot be blocklisted with clients of this release",
-        ));
-    }
-    let mut addr: EntityAddr =
-        text.parse().map_err(|_| Refusal::invalid(format!("unable to parse address {text}")))?;
-    addr.kind = seabed_cluster::AddrKind::Any;
-    let map = draft.map_arc();
-    let shown = addr.legacy_text();
-    if op.as_deref() == Some("rm") {
-        if !map.blocklist.contains_key(&addr) {
-            return Ok(Reply::status(format!("{shown} isn't blocklisted")));
-        }
-        draft.inc().old_blocklist.push(addr);
-        return Ok(Reply::status(format!("un-blocklisting {shown}")));
-    }
-    if map.blocklist.len() >= BLOCKLIST_MAX && !map.blocklist.contains_key(&addr) {
-        return Err(Refusal::new(Errno::ENOSPC, "the blocklist is full"));
-    }
-    let seconds = command.float("expire")?.unwrap_or(BLOCKLIST_SECONDS);
-    let seconds = if seconds > 0.0 { seconds } else { BLOCKLIST_SECONDS };
-    let seconds = seconds.min(BLOCKLIST_SECONDS_MAX);
-    let until = draft.now().wall + Duration::from_secs_f64(seconds);
-    draft.inc().new_blocklist.insert(addr, until);
-    let text = format!("blocklisting {shown} until {until} ({} sec)", float_g(seconds, 6));
-    Ok(Reply::status(text))
 }
 
 fn placement(view: &View<'_>, draft: &mut Draft, command: &Command) -> Answer {

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{
-    Answer, Command, Format, Reply, View, config_read, crush_read, df, misc, osd_df, osd_read,
-    pg_read, pool_read, status, table,
+    Answer, Command, Format, Reply, View, blocklist, config_read, crush_read, df, misc, osd_df,
+    osd_read, pg_read, pool_read, status, table,
 };
 use crate::service::health;
 
@@ -116,7 +116,7 @@ fn osd(view: &View<'_>, command: &Command) -> Answer {
         "osd status" => osd_df::osd_status(view, command),
         "osd ok-to-stop" => osd_read::ok_to_stop(view, command),
         "osd safe-to-destroy" => osd_read::safe_to_destroy(view, command),
-        "osd blocklist ls" | "osd blacklist ls" => osd_read::blocklist(view, command),
+        "osd blocklist ls" | "osd blacklist ls" => blocklist::list(view, command),
         "osd get-require-min-compat-client" => osd_read::min_compat_client(view),
         "osd erasure-code-profile ls" | "osd erasure-code-profile get" => {
             osd_read::profiles(view, command)

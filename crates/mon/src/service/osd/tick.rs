@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use seabed_cluster::osdmap::flag;
-use seabed_cluster::{Now, OsdId, OsdMap, Time};
+use seabed_cluster::{EntityAddr, Now, OsdId, OsdMap, Time, UTime};
 
 use super::failure::may_mark_down;
 use crate::draft::Draft;
@@ -118,10 +118,13 @@ pub fn tick(
         lines.push(format!("Marking osd.{osd} out (has been down too long)"));
         draft.because(Provenance::new("mon", Door::Monitor, format!("osd.{osd} long down")));
     }
-    let ended: Vec<_> =
-        map.blocklist.iter().filter(|(_, until)| **until <= now.wall).map(|(a, _)| *a).collect();
-    if !ended.is_empty() {
-        draft.inc().old_blocklist.extend(ended);
+    let ended = |entries: &BTreeMap<EntityAddr, UTime>| -> Vec<EntityAddr> {
+        entries.iter().filter(|(_, until)| **until <= now.wall).map(|(a, _)| *a).collect()
+    };
+    let (clients, ranges) = (ended(&map.blocklist), ended(&map.range_blocklist));
+    if !clients.is_empty() || !ranges.is_empty() {
+        draft.inc().old_blocklist.extend(clients);
+        draft.inc().old_range_blocklist.extend(ranges);
         draft.because(Provenance::new("mon", Door::Monitor, "blocklist entries ended"));
     }
 }
@@ -140,6 +143,6 @@ fn mark_out_auto(draft: &mut Draft, map: &OsdMap, osd: OsdId) {
 
 /// When the next blocklist entry ends, as monotonic time.
 pub fn blocklist_wake(map: &OsdMap, now: Now) -> Option<Time> {
-    let next = map.blocklist.values().min()?;
+    let next = map.blocklist.values().chain(map.range_blocklist.values()).min()?;
     Some(now.mono + next.saturating_sub(now.wall))
 }
