@@ -37,3 +37,29 @@ impl Backoffs {
 pub(crate) fn covers(begin: &HObject, end: &HObject, object: &HObject) -> bool {
     begin == object || begin < object && object < end
 }
+
+#[cfg(test)]
+mod tests {
+    use seabed_cluster::{PgId, PoolId, SnapId};
+    use seabed_denc::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn a_range_without_length_is_one_object() {
+        let object = |name: &'static str| {
+            let (none, name) = (Bytes::new(), Bytes::from_static(name.as_bytes()));
+            HObject::new(PoolId(1), none.clone(), none, name, SnapId::HEAD)
+        };
+        let mut all = ["a", "b", "c", "d"].map(object);
+        all.sort();
+        let pg = SpgId::replicated(PgId::new(PoolId(1), 0));
+        let mut held = Backoffs::default();
+        held.block(pg, 1, all[1].clone(), all[1].clone());
+        assert_eq!(all.each_ref().map(|o| held.holds(pg, Some(o))), [false, true, false, false]);
+        held.block(pg, 2, all[2].clone(), all[3].clone());
+        assert_eq!(all.each_ref().map(|o| held.holds(pg, Some(o))), [false, true, true, false]);
+        held.lift(pg, 1);
+        assert_eq!(all.each_ref().map(|o| held.holds(pg, Some(o))), [false, false, true, false]);
+    }
+}

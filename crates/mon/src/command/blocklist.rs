@@ -1,5 +1,6 @@
 //! `osd blocklist`: clients and ranges of addresses that are shut out for a time.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -90,6 +91,11 @@ fn shown(addr: &EntityAddr) -> String {
     if addr.kind == AddrKind::Cidr { addr.to_string() } else { addr.legacy_text() }
 }
 
+fn entries(key: &str, entries: &BTreeMap<EntityAddr, UTime>) -> Value {
+    let one = |(addr, until): (&EntityAddr, &UTime)| json!({key: addr.legacy_text(), "until": until.to_string()});
+    entries.iter().map(one).collect()
+}
+
 /// `osd blocklist ls`. As JSON Ceph gives two lists, one behind the other.
 pub fn list(view: &View<'_>, command: &Command) -> Answer {
     let map = view.map();
@@ -100,9 +106,7 @@ pub fn list(view: &View<'_>, command: &Command) -> Answer {
         let text: String = all.map(|(a, until)| format!("{} {until}\n", shown(a))).collect();
         return Ok(Reply::text(text).with_status(status));
     }
-    let entry = |key: &'static str| move |(addr, until): (&EntityAddr, &UTime)| json!({key: addr.legacy_text(), "until": until.to_string()});
-    let lists: [Value; 2] =
-        [clients.iter().map(entry("addr")).collect(), ranges.iter().map(entry("range")).collect()];
+    let lists = [entries("addr", clients), entries("range", ranges)];
     let end = if command.format == Format::Json { "" } else { "\n" };
     let text: String = lists.iter().map(|list| formatted(list, command.format) + end).collect();
     Ok(Reply::text(text).with_status(status))

@@ -20,7 +20,7 @@
 //! its time is up; the notifier is told once.
 //!
 //! Invariants: a watch here is, or just was, in its object's info; every watch that waits for a
-//! notify is in both lists, its own and the notify's; the bytes of notifies and answers are bounded.
+//! notify is in both lists, its own and the notify's; what notifies and answers weigh is bounded.
 
 mod effects;
 mod life;
