@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod backoff;
+mod linger;
 mod maps;
 mod monitor;
 mod objecter;
@@ -20,6 +21,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use linger::{Notified, NotifyEnd, WatchEvent};
 pub use monitor::{MonAnswer, MonRequest};
 pub use objecter::{Config, Failure, Input, Objecter, Output, RequestId};
 pub use operation::{OpReply, OpRequest, OpTarget};

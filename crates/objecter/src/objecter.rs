@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use seabed_cluster::{
-    Epoch, Errno, HObject, Now, OsdAddrs, OsdId, OsdMap, PoolId, SpgId, Time, Uuid,
+    Epoch, Errno, HObject, Now, OsdAddrs, OsdId, OsdMap, PoolId, SpgId, Time, UTime, Uuid,
 };
 use seabed_messages::{MOsdBackoff, MOsdOp, MOsdOpReply, Message, Packet, backoff_op};
 
 use crate::backoff::{Backoffs, covers};
+use crate::linger::{Linger, Notified, Owner, WatchEvent};
 use crate::maps::{Advance, Maps};
 use crate::monitor::{self, MonAnswer, MonRequest};
 use crate::operation::{OpReply, OpRequest, OpTarget};
@@ -60,6 +61,10 @@ pub enum Output {
     CloseOsd(OsdId),
     /// An operation is answered, or failed here.
     Done(RequestId, Result<OpReply, Failure>),
+    /// A watch says something.
+    Watch(RequestId, WatchEvent),
+    /// A notify is over.
+    Notified(RequestId, Notified),
     /// The monitor answered.
     Answered(RequestId, MonAnswer),
     /// For the log.
@@ -87,6 +92,7 @@ impl Failure {
 
 #[derive(Debug)]
 struct Op {
+    owner: Owner,
     request: OpRequest,
     target: Option<Target>,
     /// The OSD it was sent to and not lost since.
@@ -115,6 +121,9 @@ pub struct Objecter {
     mon_requests: BTreeMap<RequestId, MonRequest>,
     /// Pools that operations name and the map lacks, with the version query that will tell.
     unknown_pools: BTreeMap<PoolId, RequestId>,
+    pub(crate) lingers: BTreeMap<RequestId, Linger>,
+    /// The time of the present step.
+    pub(crate) now: Now,
 }
 
 impl Objecter {
@@ -130,6 +139,8 @@ impl Objecter {
             sessions: BTreeMap::new(),
             mon_requests: BTreeMap::new(),
             unknown_pools: BTreeMap::new(),
+            lingers: BTreeMap::new(),
+            now: Now { mono: Time::ZERO, wall: UTime::ZERO },
         }
     }
 
@@ -143,16 +154,27 @@ impl Objecter {
         self.ops.len()
     }
 
-    /// When [`Input::Tick`] is due: the earliest deadline.
+    /// When [`Input::Tick`] is due: the earliest deadline or ping.
     pub fn wake_at(&self) -> Option<Time> {
-        self.ops.values().filter_map(|op| op.deadline).min()
+        self.ops.values().filter_map(|op| op.deadline).chain(self.ping_at()).min()
     }
 
     /// Starts an operation; [`Output::Done`] will name the returned id.
     pub fn submit(&mut self, now: Now, request: OpRequest, out: &mut Vec<Output>) -> RequestId {
+        self.now = now;
+        self.submit_owned(request, Owner::Caller, out)
+    }
+
+    pub(crate) fn submit_owned(
+        &mut self,
+        request: OpRequest,
+        owner: Owner,
+        out: &mut Vec<Output>,
+    ) -> RequestId {
         let id = self.fresh_id();
-        let deadline = self.config.op_timeout.map(|t| now.mono + t);
+        let deadline = self.config.op_timeout.map(|t| self.now.mono + t);
         let op = Op {
+            owner,
             request,
             target: None,
             sent_to: None,
@@ -165,9 +187,20 @@ impl Objecter {
         id
     }
 
-    /// Forgets an operation; its answer will be ignored.
+    /// True if an operation of this owner is not answered.
+    pub(crate) fn owns(&self, owner: Owner) -> bool {
+        self.ops.values().any(|op| op.owner == owner)
+    }
+
+    /// Forgets operations that a watch or notify does not need any more.
+    pub(crate) fn drop_owned(&mut self, whose: impl Fn(Owner) -> bool) {
+        self.ops.retain(|_, op| !whose(op.owner));
+    }
+
+    /// Forgets an operation, or a notify; its answer will be ignored.
     pub fn cancel(&mut self, id: RequestId) {
         self.ops.remove(&id);
+        self.drop_linger(id);
         self.mon_requests.remove(&id);
     }
 
@@ -183,6 +216,7 @@ impl Objecter {
 
     /// Takes one input to its end.
     pub fn step(&mut self, now: Now, input: Input, out: &mut Vec<Output>) {
+        self.now = now;
         match input {
             Input::MonOpened => self.mon_opened(out),
             Input::MonLost => {
@@ -192,11 +226,11 @@ impl Objecter {
             Input::FromMon(packet) => self.heard_mon(packet, out),
             Input::FromOsd(osd, packet) => self.heard_osd(osd, packet, out),
             Input::OsdLost(osd) => self.osd_lost(osd, out),
-            Input::Tick => self.tick(now, out),
+            Input::Tick => self.tick(out),
         }
     }
 
-    fn fresh_id(&mut self) -> RequestId {
+    pub(crate) fn fresh_id(&mut self) -> RequestId {
         let id = RequestId(self.next);
         self.next += 1;
         id
@@ -262,8 +296,15 @@ impl Objecter {
         }
         let lost: Vec<RequestId> = self.ids_of(|op| op.request.target.pool() == pool);
         for id in lost {
-            self.ops.remove(&id);
-            out.push(Output::Done(id, Err(Failure::NoPool)));
+            self.fail(id, Failure::NoPool, out);
+        }
+    }
+
+    fn fail(&mut self, id: RequestId, failure: Failure, out: &mut Vec<Output>) {
+        let Some(op) = self.ops.remove(&id) else { return };
+        match op.owner {
+            Owner::Caller => out.push(Output::Done(id, Err(failure))),
+            owner => self.step_done(owner, None, Err(failure.errno()), out),
         }
     }
 
@@ -294,6 +335,7 @@ impl Objecter {
     fn map_changed(&mut self, out: &mut Vec<Output>) {
         for map in self.maps.passed() {
             self.close_stale(&map, out);
+            self.lingers_see(&map);
             for op in self.ops.values_mut().filter(|op| op.sent_epoch < map.epoch) {
                 if let Ok(target) = Target::of(&map, &op.request)
                     && op.target.as_ref() != Some(&target)
@@ -305,12 +347,15 @@ impl Objecter {
         }
         let Some(map) = self.maps.newest().cloned() else { return };
         self.close_stale(&map, out);
+        self.lingers_see(&map);
         if self.maps.jumped() {
             self.ops.values_mut().for_each(|op| op.sent_to = None);
+            self.lingers_lose_all();
         }
         for id in self.ids_of(|_| true) {
             self.aim(id, out);
         }
+        self.renew_lingers(out);
     }
 
     /// Closes sessions with OSDs that are down in a map or have other addresses there.
@@ -329,6 +374,7 @@ impl Objecter {
     }
 
     fn forget_sent(&mut self, osd: OsdId) {
+        self.lingers_lose(osd);
         for op in self.ops.values_mut().filter(|op| op.sent_to == Some(osd)) {
             op.sent_to = None;
         }
@@ -340,6 +386,7 @@ impl Objecter {
         for id in self.ids_of(|op| op.target.as_ref().and_then(|t| t.primary) == Some(osd)) {
             self.aim(id, out);
         }
+        self.renew_lingers(out);
     }
 
     /// Computes where the operation goes now, and sends it if that is a change or it was never
@@ -378,6 +425,11 @@ impl Objecter {
 
     fn send(&mut self, id: RequestId, map: &OsdMap, out: &mut Vec<Output>) {
         let Some(op) = self.ops.get_mut(&id) else { return };
+        if op.attempts > 0 && op.owner != Owner::Caller {
+            let owner = op.owner;
+            self.ops.remove(&id);
+            return self.replace_step(owner, out);
+        }
         let Some(target) = &op.target else { return };
         let Some(osd) = target.primary else { return };
         let Some(addrs) = map.addrs(osd) else { return };
@@ -403,6 +455,7 @@ impl Objecter {
             Message::OsdOpReply(reply) => self.reply(osd, RequestId(packet.tid), reply, out),
             Message::OsdMap(message) => self.take_map(message, out),
             Message::OsdBackoff(message) => self.back_off(osd, message, out),
+            Message::WatchNotify(message) => self.heard_watch(message, out),
             _ => {}
         }
     }
@@ -414,13 +467,16 @@ impl Objecter {
         if op.sent_to != Some(osd) || !current {
             return;
         }
-        self.ops.remove(&id);
+        let Some(op) = self.ops.remove(&id) else { return };
         let reply = OpReply {
             result: reply.result,
             ops: reply.ops.iter().map(|(op, rval)| (*rval, op.indata.clone())).collect(),
             user_version: reply.user_version,
         };
-        out.push(Output::Done(id, Ok(reply)));
+        match op.owner {
+            Owner::Caller => out.push(Output::Done(id, Ok(reply))),
+            owner => self.step_done(owner, op.sent_to.zip(op.target), Ok(reply), out),
+        }
     }
 
     fn back_off(&mut self, osd: OsdId, message: &MOsdBackoff, out: &mut Vec<Output>) {
@@ -459,13 +515,14 @@ impl Objecter {
         }
     }
 
-    fn tick(&mut self, now: Now, out: &mut Vec<Output>) {
+    fn tick(&mut self, out: &mut Vec<Output>) {
+        let now = self.now;
         let late: BTreeSet<RequestId> =
             self.ids_of(|op| op.deadline.is_some_and(|d| d <= now.mono)).into_iter().collect();
         for id in late {
-            self.ops.remove(&id);
-            out.push(Output::Done(id, Err(Failure::TimedOut)));
+            self.fail(id, Failure::TimedOut, out);
         }
+        self.ping_watches(out);
     }
 }
 

@@ -51,16 +51,21 @@ pub struct OpRequest {
 }
 
 impl OpRequest {
-    /// An operation on an object's head, without snapshots.
-    pub fn on_object(locator: ObjectLocator, name: Bytes, ops: Vec<OsdOp>, mtime: UTime) -> Self {
+    /// An operation without ops, on the head, without snapshots.
+    pub(crate) fn on(target: OpTarget) -> Self {
         OpRequest {
-            target: OpTarget::Object { locator, name },
-            ops,
+            target,
+            ops: Vec::new(),
             flags: 0,
             snap: SnapId::HEAD,
             snap_context: (SnapId(0), Vec::new()),
-            mtime,
+            mtime: UTime::ZERO,
         }
+    }
+
+    /// An operation on an object's head, without snapshots.
+    pub fn on_object(locator: ObjectLocator, name: Bytes, ops: Vec<OsdOp>, mtime: UTime) -> Self {
+        OpRequest { ops, mtime, ..OpRequest::on(OpTarget::Object { locator, name }) }
     }
 
     /// True if any op changes the object.

@@ -15,6 +15,8 @@ use seabed_messages::{
 
 use crate::*;
 
+mod linger;
+
 const POOL: PoolId = PoolId(1);
 
 fn now(seconds: u64) -> Now {
