@@ -8,12 +8,15 @@ use seabed_cluster::{Errno, OsdMap, PoolId, PoolStat, Uuid, feature};
 use seabed_denc::Bytes;
 use seabed_messages::MStatfsReply;
 use seabed_messenger::{Config as WireConfig, Messenger};
-use seabed_objecter::{Config, Failure, MonAnswer, MonRequest, Objecter, OpReply, OpRequest};
+use seabed_objecter::{
+    Config, Failure, MonAnswer, MonRequest, NotifyEnd, Objecter, OpReply, OpRequest, OpTarget,
+};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::conf::Conf;
 use crate::driver::{Cancelled, Command, Driver};
-use crate::{Pool, RadosError, mon_host};
+use crate::watch::{EVENTS_MAX, end_of};
+use crate::{Pool, RadosError, Watch, mon_host};
 
 /// Bytes of input that may be in flight (Ceph's objecter_inflight_op_bytes).
 const BYTES_MAX: u32 = 100 << 20;
@@ -194,6 +197,74 @@ impl Cluster {
         let answer = receiver.await.map_err(|_| RadosError::ShutDown)?;
         ticket.answered = true;
         Ok(answer)
+    }
+
+    async fn send(&self, command: Command) -> Result<(), RadosError> {
+        self.inner.commands.send(command).await.map_err(|_| RadosError::ShutDown)
+    }
+
+    /// Watches an object.
+    pub(crate) async fn watch(&self, on: OpTarget) -> Result<Watch, RadosError> {
+        let (events, receiver) = mpsc::channel(EVENTS_MAX);
+        let ticket = self.inner.next_ticket.fetch_add(1, Ordering::Relaxed);
+        let mut watch = Watch::new(self.clone(), ticket, receiver);
+        self.send(Command::Watch { ticket, on, events }).await?;
+        watch.begun().await?;
+        Ok(watch)
+    }
+
+    /// Ends what a ticket names, soon.
+    pub(crate) fn forget(&self, ticket: u64) {
+        self.inner.cancelled.add(ticket);
+    }
+
+    pub(crate) async fn unwatch(&self, watch: u64) -> Result<(), RadosError> {
+        self.step_of("unwatch", |ticket, answer| Command::Unwatch { ticket, watch, answer }).await
+    }
+
+    pub(crate) async fn notify_ack(
+        &self,
+        watch: u64,
+        notify: u64,
+        reply: Bytes,
+    ) -> Result<(), RadosError> {
+        let command = |ticket, answer| Command::NotifyAck { ticket, watch, notify, reply, answer };
+        self.step_of("notify_ack", command).await
+    }
+
+    /// An operation that belongs to a watch; ENOTCONN if that is over.
+    async fn step_of(
+        &self,
+        what: &'static str,
+        command: impl FnOnce(u64, oneshot::Sender<Result<OpReply, Failure>>) -> Command,
+    ) -> Result<(), RadosError> {
+        let (answer, receiver) = oneshot::channel();
+        let mut ticket = self.ticket();
+        self.send(command(ticket.number, answer)).await?;
+        let result = receiver.await;
+        ticket.answered = true;
+        let errno = match result {
+            Ok(Ok(reply)) => Errno::from_wire(reply.result),
+            Ok(Err(failure)) => Some(failure.errno()),
+            Err(_) => Some(Errno::ENOTCONN),
+        };
+        errno.map_or(Ok(()), |errno| Err(RadosError::Refused { what, errno }))
+    }
+
+    /// Tells an object's watchers and waits for their answers.
+    pub(crate) async fn notify(
+        &self,
+        on: OpTarget,
+        timeout: u32,
+        payload: Bytes,
+    ) -> Result<NotifyEnd, RadosError> {
+        let (answer, receiver) = oneshot::channel();
+        let mut ticket = self.ticket();
+        let number = ticket.number;
+        self.send(Command::Notify { ticket: number, on, timeout, payload, answer }).await?;
+        let result = receiver.await.map_err(|_| RadosError::ShutDown)?;
+        ticket.answered = true;
+        end_of(result)
     }
 
     /// Runs an operation; waits while too many bytes are in flight.

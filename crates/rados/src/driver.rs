@@ -1,6 +1,6 @@
 //! The task that owns the rule and the messenger: one loop, one owner, bounded queues.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -8,18 +8,53 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use seabed_cluster::{
     EntityAddr, EntityAddrVec, EntityType, Now, OsdAddrs, OsdId, OsdMap, Time, UTime, feature,
 };
+use seabed_denc::Bytes;
 use seabed_messages::Packet;
 use seabed_messenger::{ConnId, Event, Messenger, Policy};
 use seabed_objecter::{
-    Failure, Input, MonAnswer, MonRequest, Objecter, OpReply, OpRequest, Output, RequestId,
+    Failure, Input, MonAnswer, MonRequest, Notified, Objecter, OpReply, OpRequest, OpTarget,
+    Output, RequestId, WatchEvent,
 };
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// A caller's wish.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Op { ticket: u64, request: Box<OpRequest>, answer: oneshot::Sender<Result<OpReply, Failure>> },
-    Ask { ticket: u64, request: MonRequest, answer: oneshot::Sender<MonAnswer> },
+    Op {
+        ticket: u64,
+        request: Box<OpRequest>,
+        answer: oneshot::Sender<Result<OpReply, Failure>>,
+    },
+    Ask {
+        ticket: u64,
+        request: MonRequest,
+        answer: oneshot::Sender<MonAnswer>,
+    },
+    /// The ticket names the watch until it is cancelled.
+    Watch {
+        ticket: u64,
+        on: OpTarget,
+        events: mpsc::Sender<WatchEvent>,
+    },
+    Unwatch {
+        ticket: u64,
+        watch: u64,
+        answer: oneshot::Sender<Result<OpReply, Failure>>,
+    },
+    Notify {
+        ticket: u64,
+        on: OpTarget,
+        timeout: u32,
+        payload: Bytes,
+        answer: oneshot::Sender<Notified>,
+    },
+    NotifyAck {
+        ticket: u64,
+        watch: u64,
+        notify: u64,
+        reply: Bytes,
+        answer: oneshot::Sender<Result<OpReply, Failure>>,
+    },
     Shutdown,
 }
 
@@ -45,6 +80,8 @@ impl Cancelled {
 enum Waiting {
     Op(oneshot::Sender<Result<OpReply, Failure>>),
     Ask(oneshot::Sender<MonAnswer>),
+    Notify(oneshot::Sender<Notified>),
+    Watch(mpsc::Sender<WatchEvent>),
 }
 
 /// Pauses between attempts to reach a monitor.
@@ -117,7 +154,7 @@ impl Driver {
                     Some(event) => self.event(event, &mut out),
                     None => break,
                 },
-                () = cancelled.notify.notified() => self.forget_cancelled(),
+                () = cancelled.notify.notified() => self.forget_cancelled(&mut out),
                 () = sleep_until(wake_at) => self.tick(&mut out),
             }
             self.perform(out);
@@ -163,18 +200,62 @@ impl Driver {
             Command::Ask { ticket, request, answer } => {
                 (ticket, self.objecter.ask(request, out), Waiting::Ask(answer))
             }
+            Command::Watch { ticket, on, events } => {
+                (ticket, self.objecter.watch(now, on, 0, out), Waiting::Watch(events))
+            }
+            Command::Notify { ticket, on, timeout, payload, answer } => {
+                let id = self.objecter.notify(now, on, timeout, &payload, out);
+                (ticket, id, Waiting::Notify(answer))
+            }
+            // Of a watch that is over nothing is answered: the sender goes, and the caller knows.
+            Command::Unwatch { ticket, watch, answer } => {
+                let Some(id) = self.tickets.remove(&watch) else { return };
+                self.waiting.remove(&id);
+                let Some(id) = self.objecter.unwatch(now, id, out) else { return };
+                (ticket, id, Waiting::Op(answer))
+            }
+            Command::NotifyAck { ticket, watch, notify, reply, answer } => {
+                let Some(id) = self.tickets.get(&watch) else { return };
+                let Some(id) = self.objecter.notify_ack(now, *id, notify, &reply, out) else {
+                    return;
+                };
+                (ticket, id, Waiting::Op(answer))
+            }
             Command::Shutdown => return,
         };
         self.waiting.insert(id, (ticket, waiting));
         self.tickets.insert(ticket, id);
     }
 
-    fn forget_cancelled(&mut self) {
+    fn forget_cancelled(&mut self, out: &mut Vec<Output>) {
         for ticket in self.cancelled.take() {
             if let Some(id) = self.tickets.remove(&ticket) {
-                self.waiting.remove(&id);
-                self.objecter.cancel(id);
+                match self.waiting.remove(&id) {
+                    Some((_, Waiting::Watch(_))) => self.give_up(id, out),
+                    _ => self.objecter.cancel(id),
+                }
             }
+        }
+    }
+
+    /// Ends a watch whose owner is gone; nobody waits for the answer.
+    fn give_up(&mut self, id: RequestId, out: &mut Vec<Output>) {
+        let now = self.now();
+        self.objecter.unwatch(now, id, out);
+    }
+
+    /// Hands an event to the owner of a watch. One who takes none for too long loses the watch.
+    fn watch_event(&mut self, id: RequestId, event: WatchEvent, out: &mut Vec<Output>) {
+        let over = matches!(event, WatchEvent::Lost(_));
+        let Some((ticket, Waiting::Watch(events))) = self.waiting.get(&id) else { return };
+        let taken = events.try_send(event).is_ok();
+        if over || !taken {
+            let ticket = *ticket;
+            self.waiting.remove(&id);
+            self.tickets.remove(&ticket);
+        }
+        if !over && !taken {
+            self.give_up(id, out);
         }
     }
 
@@ -228,7 +309,8 @@ impl Driver {
     }
 
     fn perform(&mut self, out: Vec<Output>) {
-        for output in out {
+        let mut out = VecDeque::from(out);
+        while let Some(output) = out.pop_front() {
             match output {
                 Output::ToMon(packet) => {
                     if let Some((conn, true)) = self.mon {
@@ -254,6 +336,17 @@ impl Driver {
                 }
                 Output::Answered(id, result) => {
                     if let Some((ticket, Waiting::Ask(answer))) = self.waiting.remove(&id) {
+                        self.tickets.remove(&ticket);
+                        let _ = answer.send(result);
+                    }
+                }
+                Output::Watch(id, event) => {
+                    let mut more = Vec::new();
+                    self.watch_event(id, event, &mut more);
+                    out.extend(more);
+                }
+                Output::Notified(id, result) => {
+                    if let Some((ticket, Waiting::Notify(answer))) = self.waiting.remove(&id) {
                         self.tickets.remove(&ticket);
                         let _ = answer.send(result);
                     }

@@ -26,10 +26,12 @@ mod error;
 mod mon_host;
 mod operation;
 mod pool;
+mod watch;
 
 pub use cluster::{Cluster, CommandReply};
 pub use conf::Conf;
 pub use error::RadosError;
 pub use operation::Operation;
 pub use pool::{Listed, Pool, Stat};
-pub use seabed_objecter::OpReply;
+pub use seabed_objecter::{NotifyEnd, OpReply};
+pub use watch::{Notification, Watch, Watcher};

@@ -8,7 +8,8 @@ use seabed_messages::{OpArgs, OpCode, OsdOp};
 use seabed_objecter::{OpReply, OpRequest, OpTarget};
 
 use crate::driver::wall;
-use crate::{Cluster, Operation, RadosError};
+use crate::watch::read_watchers;
+use crate::{Cluster, NotifyEnd, Operation, RadosError, Watch, Watcher};
 
 /// Entries asked for at a time when listing (Ceph's osd_max_pgls).
 const LIST_MAX: u64 = 1024;
@@ -103,6 +104,37 @@ impl Pool {
             Some(errno) => Err(RadosError::Refused { what, errno }),
             None => Ok(reply),
         }
+    }
+
+    fn target(&self, name: &[u8]) -> OpTarget {
+        OpTarget::Object { locator: self.locator(), name: Bytes::copy_from_slice(name) }
+    }
+
+    /// Watches an object: whoever notifies is heard by [`Watch::next`].
+    ///
+    /// Errors: ENOENT if there is no such object.
+    pub async fn watch(&self, name: impl AsRef<[u8]>) -> Result<Watch, RadosError> {
+        self.cluster.watch(self.target(name.as_ref())).await
+    }
+
+    /// Tells an object's watchers and waits until all have answered, or `timeout_seconds` (0: the
+    /// OSD's choice).
+    pub async fn notify(
+        &self,
+        name: impl AsRef<[u8]>,
+        payload: impl Into<Bytes>,
+        timeout_seconds: u32,
+    ) -> Result<NotifyEnd, RadosError> {
+        let on = self.target(name.as_ref());
+        self.cluster.notify(on, timeout_seconds, payload.into()).await
+    }
+
+    /// Who watches an object.
+    pub async fn watchers(&self, name: impl AsRef<[u8]>) -> Result<Vec<Watcher>, RadosError> {
+        let op = OsdOp::plain(OpCode::ListWatchers, Bytes::new());
+        let reply = self.run("list_watchers", name.as_ref(), Operation::new().op(op)).await?;
+        let output = reply.ops.into_iter().next().map(|(_, out)| out).unwrap_or_default();
+        read_watchers(output).map_err(|_| RadosError::Malformed("list_watchers"))
     }
 
     /// Replaces an object's data; makes it if need be.
