@@ -191,3 +191,17 @@ fn who_is_shut_out_loses_its_watches() {
     assert_eq!(reply.result, Errno::EBLOCKLISTED.wire());
     assert_eq!(g.ask(two, vec![watch(watch_op::PING)]).result, 0);
 }
+
+#[test]
+fn a_new_primary_does_not_wait_for_who_is_shut_out() {
+    let mut g = guests(7);
+    let one = g.open(10);
+    assert_eq!(g.ask(one, vec![watch(watch_op::WATCH)]).result, 0);
+    // Shut out in the very map that changes the primary.
+    let until = UTime { sec: 2_000_000_000, nsec: 0 };
+    g.world.mon.change().new_blocklist.insert(address(10), until);
+    g.lead_changes();
+    let at = g.world.now;
+    assert!(watchers(&mut g).is_empty());
+    assert!(g.world.now < at + std::time::Duration::from_secs(20));
+}

@@ -233,8 +233,9 @@ impl Pg {
             Ok(context) => context,
             Err(error) => return self.reply_error(env, op, error),
         };
-        if !context.info.watchers.is_empty() {
-            self.watches.meet(&object, &context.info.watchers, env.now.mono);
+        if !context.info.watchers.is_empty() && self.meet_watchers(env, &object, &context.info)? {
+            // The object has changed.
+            return self.serve(env, op);
         }
         let map = Arc::clone(&env.map);
         let connected = self.connected(&op, &object);

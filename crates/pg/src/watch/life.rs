@@ -1,6 +1,8 @@
 //! Watches in the life of a PG: what requests do to them, when their time is up, who is shut out.
 
-use seabed_cluster::{EVersion, EntityName, HObject, LogOp, ObjectStatSum, PgLogEntry, ReqId};
+use seabed_cluster::{
+    EVersion, EntityName, HObject, LogOp, ObjectInfo, ObjectStatSum, PgLogEntry, ReqId,
+};
 use seabed_denc::Encode;
 use seabed_storage::Transaction;
 
@@ -84,16 +86,29 @@ impl Pg {
         Ok(())
     }
 
-    /// Ends the watches of clients that the map shuts out.
-    pub(crate) fn expel_blocklisted(&mut self, env: &mut Env<'_>) -> Step {
+    /// Learns of the watches in an object's info. True if that changed the info, because clients
+    /// among them are shut out.
+    pub(crate) fn meet_watchers(
+        &mut self,
+        env: &mut Env<'_>,
+        object: &HObject,
+        info: &ObjectInfo,
+    ) -> Step<bool> {
+        let new = self.watches.meet(object, &info.watchers, env.now.mono);
+        if new { self.expel_blocklisted(env) } else { Ok(false) }
+    }
+
+    /// Ends the watches of clients that the map shuts out; true if there were any.
+    pub(crate) fn expel_blocklisted(&mut self, env: &mut Env<'_>) -> Step<bool> {
         if self.watches.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let map = env.map.clone();
-        for (object, watcher) in self.watches.from(|addr| map.is_blocklisted(addr)) {
-            self.expel(env, &object, watcher)?;
+        let hit = self.watches.from(|addr| map.is_blocklisted(addr));
+        for (object, watcher) in &hit {
+            self.expel(env, object, *watcher)?;
         }
-        Ok(())
+        Ok(!hit.is_empty())
     }
 
     /// Ends the watches whose object can be written again.

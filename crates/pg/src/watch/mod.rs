@@ -114,20 +114,22 @@ impl Watches {
         watch.is_some_and(|w| w.session.is_some())
     }
 
-    /// Watches that an object's info names: those not known here are disconnected.
+    /// Watches that an object's info names: those not known here are disconnected. True if there
+    /// are such.
     pub(crate) fn meet(
         &mut self,
         object: &HObject,
         watchers: &BTreeMap<Watcher, WatchInfo>,
         now: Time,
-    ) {
+    ) -> bool {
         let known = self.objects.get(object);
         let new = |w: &Watcher| known.is_none_or(|k| !k.contains_key(w));
         let met: Vec<_> = watchers.iter().filter(|(w, _)| new(w)).collect();
-        for (watcher, info) in met {
-            self.insert(object, *watcher, info);
+        for (watcher, info) in &met {
+            self.insert(object, **watcher, info);
             self.start_timer(object, watcher, now);
         }
+        !met.is_empty()
     }
 
     fn insert(&mut self, object: &HObject, watcher: Watcher, info: &WatchInfo) {
