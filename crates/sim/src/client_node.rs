@@ -111,6 +111,9 @@ impl World {
                 Output::Answered(request, answer) => {
                     self.clients[n].answers.insert(request, answer);
                 }
+                Output::Watch(..) | Output::Notified(..) => {
+                    self.fail(format!("client.{n}: told of a watch it never began"));
+                }
                 Output::Note(text) => {
                     self.trace.line(self.now, me.node, format_args!("  {text}"));
                     self.fail(format!("client.{n}: {text}"));
