@@ -1,4 +1,4 @@
-//! A cluster for one program: Seabed's or real Ceph's, both with what the suites want of one, and
+//! A cluster for programs: Seabed's or real Ceph's, both with what the suites want of one, and
 //! what became of its daemons.
 
 use std::{

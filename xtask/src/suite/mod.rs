@@ -70,6 +70,11 @@ struct Run<'a> {
     chroot: &'a Chroot,
     seabed: &'a Path,
     logs: PathBuf,
+    /// Goes on to the next program, unless daemons died under it.
+    cluster: Option<Cluster>,
+    /// Behind the cluster, which must be gone before its folder is.
+    scratch: test::Scratch,
+    clusters: usize,
 }
 
 pub(crate) fn run(suite: Suite, args: &SuiteArgs) -> Result<()> {
@@ -92,10 +97,20 @@ pub(crate) fn run(suite: Suite, args: &SuiteArgs) -> Result<()> {
     for side in sides {
         let logs = process::target_dir().join("suites").join(suite.name()).join(side.name());
         fs::create_dir_all(&logs)?;
-        let run = Run { suite, side: *side, chroot: &chroot, seabed: &seabed, logs };
+        let mut run = Run {
+            suite,
+            side: *side,
+            chroot: &chroot,
+            seabed: &seabed,
+            logs,
+            scratch: test::Scratch::new("suite")?,
+            cluster: None,
+            clusters: 0,
+        };
         for pick in &picks {
             run.keep(pick)?;
         }
+        run.retire()?;
     }
     table::write()?;
     judge(suite, &picks)
@@ -135,8 +150,8 @@ fn pick<'a>(only: &'a [String], chroot: &Chroot) -> Result<Vec<Pick<'a>>> {
 }
 
 impl Run<'_> {
-    /// Runs a row on a fresh cluster and keeps what came of it.
-    fn keep(&self, pick: &Pick<'_>) -> Result<()> {
+    /// Runs a row and keeps what came of it.
+    fn keep(&mut self, pick: &Pick<'_>) -> Result<()> {
         let start = Instant::now();
         println!("{} on {} ({})", pick.row.name, self.side.name(), self.suite.name());
         let verdicts = self.verdicts(pick).with_context(|| pick.row.name)?;
@@ -156,10 +171,14 @@ impl Run<'_> {
         results.save(self.side, self.suite)
     }
 
-    fn verdicts(&self, pick: &Pick<'_>) -> Result<Verdicts> {
-        let scratch = test::Scratch::new("suite")?;
-        let dir = scratch.path().join("cluster");
-        let cluster = Cluster::up(self.side, self.suite, self.chroot, self.seabed, &dir)?;
+    fn verdicts(&mut self, pick: &Pick<'_>) -> Result<Verdicts> {
+        if self.cluster.is_none() {
+            let dir = self.scratch.path().join(format!("cluster{}", self.clusters));
+            self.clusters += 1;
+            self.cluster =
+                Some(Cluster::up(self.side, self.suite, self.chroot, self.seabed, &dir)?);
+        }
+        let cluster = self.cluster.as_ref().context("no cluster")?;
         let file: String = pick
             .row
             .name
@@ -168,13 +187,21 @@ impl Run<'_> {
             .collect();
         let bench = Bench {
             chroot: self.chroot,
-            cluster: &cluster,
-            work: &scratch.path().join("work"),
+            cluster,
+            work: &self.scratch.path().join(&file),
             log: &self.logs.join(format!("{file}.log")),
         };
         let verdicts = bench.run(pick.row, pick.filter)?;
-        cluster.keep_logs(&self.logs.join(file))?;
+        if pick.row.killing || verdicts.get(runner::DAEMONS) != Some(&Verdict::Passed) {
+            self.retire()?;
+        }
         Ok(verdicts)
+    }
+
+    /// Ends the cluster, if there is one, and keeps its daemons' logs.
+    fn retire(&mut self) -> Result<()> {
+        let Some(cluster) = self.cluster.take() else { return Ok(()) };
+        cluster.keep_logs(&self.logs.join(format!("cluster{}", self.clusters)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which of upstream's test programs are run, and how: one row a program (or one of its
 //! configurations), what of it is out of scope with the reason, and how long it may take.
 
-/// One run of one program on a cluster of its own.
+/// One run of one program.
 pub(crate) struct Row {
     /// What the table and `--only` call it.
     pub(crate) name: &'static str,

@@ -29,7 +29,7 @@ const POLL: Duration = Duration::from_millis(200);
 /// The one test of a program that counts none itself.
 const WHOLE: &str = "exit code 0";
 /// Passed if no daemon died unasked.
-const DAEMONS: &str = "daemons live";
+pub(super) const DAEMONS: &str = "daemons live";
 
 /// Everything that a run needs.
 pub(crate) struct Bench<'a> {

@@ -98,8 +98,8 @@ pub(crate) fn write() -> Result<()> {
 const HEAD: &str = "# Compatibility: upstream's own test programs
 
 Written by `cargo xtask interop --suite trixie|sid`; do not edit. The programs of Debian's package
-`ceph-test` (trixie: Ceph 18.2, sid: Ceph 20.2), each on a fresh cluster of three OSDs: once real
-Ceph of the same release, once Seabed. What passes there must pass here; each difference has its
+`ceph-test` (trixie: Ceph 18.2, sid: Ceph 20.2), one by one on a cluster of three OSDs: once of real
+Ceph of the same release, once of Seabed. What passes there must pass here; each difference has its
 reason below. `daemons live` is one test more of every program: no daemon died unasked. A test that
 is skipped counts as not passed.
 ";

@@ -99,6 +99,8 @@ pub struct Monitor {
     failures: Failures,
     liveness: Liveness,
     log: ClusterLog,
+    /// The version of the cluster log that its followers have been told.
+    log_told: u64,
     queue: VecDeque<Pending>,
     in_flight: Option<InFlight>,
     created_pgs: std::collections::BTreeSet<seabed_cluster::PgId>,
@@ -130,6 +132,7 @@ impl Monitor {
             failures: Failures::default(),
             liveness,
             log: cluster_log,
+            log_told: 0,
             queue: VecDeque::new(),
             in_flight: None,
             created_pgs: Default::default(),
@@ -161,6 +164,7 @@ impl Monitor {
         }
         self.advance(now, log, out)?;
         self.propose_if_due(now, log, out)?;
+        self.publish_log(out);
         Ok(())
     }
 

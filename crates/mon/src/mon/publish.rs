@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use seabed_cluster::{EntityType, Epoch, feature};
 use seabed_denc::{Bytes, Encode};
-use seabed_messages::{MConfig, MMgrMap, MMonMap, MOsdMap, MgrMap};
+use seabed_messages::{MConfig, MLog, MMgrMap, MMonMap, MOsdMap, MgrMap, Paxos};
 
 use super::Monitor;
 use crate::authorize::osd_of;
 use crate::history::MAP_FEATURES;
 use crate::options::effective;
+use crate::service::cluster_log::priority;
 use crate::session::{Outbox, SessionId};
 
 /// Epochs in one message, and bytes, at most: the bounds that Ceph's monitor keeps.
@@ -21,6 +22,8 @@ const MESSAGES_MAX: usize = 64;
 const PUSH_OSDS_MAX: usize = 64;
 /// The version of the mgr map: it never changes while the monitor runs.
 const MGR_MAP_EPOCH: u32 = 2;
+/// Subscriptions to the cluster log: this and the least level of the lines wanted.
+const LOG_PREFIX: &str = "log-";
 /// The id of the mgr that this monitor is.
 pub(crate) const MGR_GID: u64 = 4098;
 
@@ -42,6 +45,7 @@ impl Monitor {
             "osdmap" => u64::from(self.state.maps.newest().0),
             "config" => self.state.config_version,
             "mgrmap" => u64::from(MGR_MAP_EPOCH),
+            _ if log_level(name).is_some() => self.log.version(),
             // Others are accepted and never answered: there is nothing to tell.
             _ => return,
         };
@@ -52,9 +56,16 @@ impl Monitor {
             "monmap" => out.send(id, self.monmap_message()),
             "config" => self.send_config(id, out),
             "mgrmap" => out.send(id, MMgrMap { map: self.mgr_map(), ..MMgrMap::default() }),
-            _ => {
+            "osdmap" => {
                 let start = u32::try_from(sub.start).unwrap_or(u32::MAX);
                 self.send_maps(id, Epoch(start), out);
+            }
+            log => {
+                let level = log_level(log).unwrap_or_default();
+                let paxos = Paxos { version: newest, ..Paxos::default() };
+                let entries = self.log.since(sub.start, level);
+                // Even an empty one tells where the next begins.
+                out.send(id, MLog { paxos, fsid: self.state.monmap.fsid, entries });
             }
         }
         let Some(session) = self.sessions.get_mut(&id) else { return };
@@ -62,6 +73,24 @@ impl Monitor {
             session.subscriptions.remove(name);
         } else if let Some(sub) = session.subscriptions.get_mut(name) {
             sub.start = newest + 1;
+        }
+    }
+
+    /// Tells those who follow the cluster log what it has got since they were told last.
+    pub(super) fn publish_log(&mut self, out: &mut Outbox) {
+        if self.log_told == self.log.version() {
+            return;
+        }
+        self.log_told = self.log.version();
+        let followers: Vec<(SessionId, String)> = self
+            .sessions
+            .iter()
+            .flat_map(|(id, s)| s.subscriptions.keys().map(|name| (*id, name)))
+            .filter(|(_, name)| log_level(name).is_some())
+            .map(|(id, name)| (id, name.clone()))
+            .collect();
+        for (id, name) in followers {
+            self.serve_one(id, &name, out);
         }
     }
 
@@ -169,4 +198,9 @@ impl Monitor {
             }
         }
     }
+}
+
+/// The level of a subscription to the cluster log.
+fn log_level(subscription: &str) -> Option<u16> {
+    priority(subscription.strip_prefix(LOG_PREFIX)?)
 }

@@ -23,6 +23,8 @@ pub struct ClusterLog {
     addrs: EntityAddrVec,
     lines: VecDeque<Line>,
     seq: u64,
+    /// Lines taken since the start, those that were dropped too.
+    taken: u64,
 }
 
 /// The tag of a priority.
@@ -48,7 +50,7 @@ impl ClusterLog {
     /// An empty log of the monitor `name`.
     pub fn new(name: &str, monmap: &MonMap) -> Self {
         let addrs = monmap.mons.get(name).map(|m| m.addrs.clone()).unwrap_or_default();
-        Self { name: name.to_string(), addrs, lines: VecDeque::new(), seq: 0 }
+        Self { name: name.to_string(), addrs, lines: VecDeque::new(), seq: 0, taken: 0 }
     }
 
     /// Takes a line of somebody else.
@@ -61,6 +63,7 @@ impl ClusterLog {
             line.text.truncate(end);
         }
         self.lines.push_back(line);
+        self.taken += 1;
         while self.lines.len() > LINES_MAX {
             self.lines.pop_front();
         }
@@ -106,6 +109,23 @@ impl ClusterLog {
     /// True without lines.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
+    }
+
+    /// The log's version: every line is one more.
+    pub fn version(&self) -> u64 {
+        self.taken
+    }
+
+    /// The lines from version `start` on that are at least as important as `level`. Who starts at
+    /// 0 gets the newest of them alone.
+    pub fn since(&self, start: u64, level: u16) -> Vec<Line> {
+        let fits = |l: &&Line| l.priority >= level;
+        if start == 0 {
+            return self.lines.iter().rev().find(fits).cloned().into_iter().collect();
+        }
+        let dropped = self.taken - self.lines.len() as u64;
+        let skip = usize::try_from((start - 1).saturating_sub(dropped)).unwrap_or(usize::MAX);
+        self.lines.iter().skip(skip).filter(fits).cloned().collect()
     }
 
     /// The last `num` lines of a channel (`*` for all) at least as important as `level`.
