@@ -65,7 +65,8 @@ impl Monitor {
                 let paxos = Paxos { version: newest, ..Paxos::default() };
                 let entries = self.log.since(sub.start, level);
                 // Even an empty one tells where the next begins.
-                out.send(id, MLog { paxos, fsid: self.state.monmap.fsid, entries });
+                let fsid = self.state.monmap.fsid;
+                out.send(id, MLog { paxos, fsid, entries, ..MLog::default() });
             }
         }
         let Some(session) = self.sessions.get_mut(&id) else { return };
