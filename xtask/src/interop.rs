@@ -8,43 +8,81 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{machine, oracle::Oracle, process, suite, test};
+use crate::{kernel, machine, migration, process, side::Side, suite, test};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Keep the transcripts and the clusters' folders here instead of in a temporary folder.
     #[arg(long)]
     keep: Option<PathBuf>,
+    /// The whole of the block tools' script, not its short form.
+    #[arg(long)]
+    full: bool,
+    /// Only these parts.
+    #[arg(long, value_delimiter = ',', value_enum)]
+    only: Vec<Part>,
     #[command(flatten)]
     suite: suite::SuiteArgs,
 }
 
-/// One script: its label, its interpreter, its file and what it takes besides conf and pool.
+/// What is shown to clients, part by part.
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+pub(crate) enum Part {
+    /// `ceph`, `rados`, python3-rados and our own client.
+    Objects,
+    /// `rbd`, `qemu-img`, fio, `rbd-fuse`, python3-rbd.
+    Block,
+    /// Volumes moved from real Ceph to Seabed and back.
+    Migration,
+    /// The Linux kernel's client in a QEMU guest.
+    Kernel,
+}
+
+impl Part {
+    const ALL: [Self; 4] = [Self::Objects, Self::Block, Self::Migration, Self::Kernel];
+}
+
+/// What a script takes besides conf and pool.
+#[derive(PartialEq)]
+enum Takes {
+    Nothing,
+    /// A folder to work in.
+    WorkDir,
+    /// A folder to work in, and `short` or `full`.
+    WorkDirAndForm,
+}
+
+/// One script: its label, its interpreter, its file.
 struct Script {
     name: &'static str,
     interpreter: &'static str,
     file: &'static str,
-    takes_work_dir: bool,
+    takes: Takes,
 }
 
 /// The interpreter of the bindings is Debian's own, wherever another python3 is first on the PATH.
 const DEBIAN_PYTHON: &str = "/usr/bin/python3";
 
 /// The `ceph` commands come first: rates of I/O are fields that only a busy cluster shows.
-const SCRIPTS: &[Script] = &[
+const OBJECTS: &[Script] = &[
     Script {
         name: "ceph",
         interpreter: DEBIAN_PYTHON,
         file: "ceph_shape.py",
-        takes_work_dir: false,
+        takes: Takes::Nothing,
     },
-    Script { name: "rados", interpreter: "bash", file: "rados.sh", takes_work_dir: true },
+    Script { name: "rados", interpreter: "bash", file: "rados.sh", takes: Takes::WorkDir },
     Script {
         name: "librados",
         interpreter: DEBIAN_PYTHON,
         file: "librados.py",
-        takes_work_dir: false,
+        takes: Takes::Nothing,
     },
+];
+
+const BLOCK: &[Script] = &[
+    Script { name: "rbd", interpreter: "bash", file: "rbd.sh", takes: Takes::WorkDirAndForm },
+    Script { name: "librbd", interpreter: DEBIAN_PYTHON, file: "librbd.py", takes: Takes::Nothing },
 ];
 
 const SEABED_PORT: u16 = 29_000;
@@ -56,39 +94,76 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     machine::for_testing()?;
     let seabed = test::build_seabed()?;
-    compare(&seabed, args.keep.as_deref())
+    let parts = if args.only.is_empty() { &Part::ALL[..] } else { &args.only };
+    show(&seabed, parts, args.full, args.keep.as_deref())
 }
 
-/// Runs every script on both clusters and fails on the first transcript that differs.
-pub(crate) fn compare(seabed: &Path, keep: Option<&Path>) -> Result<()> {
+/// Shows the parts on a fresh cluster of each kind; every part is tried, whatever fails.
+pub(crate) fn show(seabed: &Path, parts: &[Part], full: bool, keep: Option<&Path>) -> Result<()> {
     let scratch = test::Scratch::new("interop")?;
     let dir = keep.unwrap_or(scratch.path());
-    let ours = test::DevCluster::up(seabed, &dir.join("seabed"), SEABED_PORT, &["--sparse"])?;
-    let theirs = Oracle::start(&dir.join("ceph"), CEPH_PORT)?;
-    let mut differing = Vec::new();
-    for script in SCRIPTS {
-        let here = transcript(script, &ours.conf(), dir, "seabed")?;
-        let there = transcript(script, &theirs.conf(), dir, "ceph")?;
-        let diff = process::output(
-            Command::new("diff")
-                .args(["-U2", "--label", "ceph", "--label", "seabed"])
-                .args([&there, &here]),
-        )?;
-        if diff.status.success() {
-            let lines = fs::read_to_string(&here)?.lines().count();
-            println!("{}: {lines} lines of answers, all equal", script.name);
-        } else {
-            println!("{}", String::from_utf8_lossy(&diff.stdout));
-            differing.push(script.name);
+    let ours = Side::seabed(seabed, &dir.join("seabed"), SEABED_PORT)?;
+    let theirs = Side::ceph(&dir.join("ceph"), CEPH_PORT)?;
+    let mut failures = Vec::new();
+    let mut note = |part: &str, result: Result<()>| {
+        if let Err(error) = result {
+            println!("{part}: {error:#}");
+            failures.push(part.to_owned());
+        }
+    };
+    for part in Part::ALL.iter().filter(|p| parts.contains(p)) {
+        match part {
+            Part::Objects => {
+                for script in OBJECTS {
+                    note(script.name, compare(script, &ours, &theirs, full, dir));
+                }
+                for side in [&ours, &theirs] {
+                    note("seabed object", our_client(seabed, &side.conf(), dir));
+                }
+            }
+            Part::Block => {
+                for side in [&ours, &theirs] {
+                    note("a second pool", second_pool(side));
+                }
+                for script in BLOCK {
+                    note(script.name, compare(script, &ours, &theirs, full, dir));
+                }
+            }
+            Part::Migration => {
+                note("migration to Seabed", migration::play(&theirs, &ours, dir));
+                note("migration to Ceph", migration::play(&ours, &theirs, dir));
+            }
+            Part::Kernel => note("kernel", kernel::play(&ours, dir)),
         }
     }
-    for conf in [ours.conf(), theirs.conf()] {
-        our_client(seabed, &conf, dir)?;
+    if !failures.is_empty() {
+        bail!("not as with real Ceph: {}", failures.join(", "));
     }
-    println!("seabed object: stores, reads, lists and removes on both clusters");
-    if !differing.is_empty() {
-        bail!("answers differ from real Ceph's: {}", differing.join(", "));
+    Ok(())
+}
+
+/// The block tools use two pools.
+fn second_pool(side: &Side) -> Result<()> {
+    process::read(&mut side.client("ceph", &["osd", "pool", "create", "rbd2", "8", "8"]))?;
+    let enable = ["osd", "pool", "application", "enable", "rbd2", "rbd"];
+    process::read(&mut side.client("ceph", &enable)).map(drop)
+}
+
+/// Runs a script on both clusters; the transcripts must be equal, line by line.
+fn compare(script: &Script, ours: &Side, theirs: &Side, full: bool, dir: &Path) -> Result<()> {
+    let here = transcript(script, ours, full, dir)?;
+    let there = transcript(script, theirs, full, dir)?;
+    let diff = process::output(
+        Command::new("diff")
+            .args(["-U2", "--label", "ceph", "--label", "seabed"])
+            .args([&there, &here]),
+    )?;
+    if !diff.status.success() {
+        println!("{}", String::from_utf8_lossy(&diff.stdout));
+        bail!("answers differ from real Ceph's");
     }
+    let lines = fs::read_to_string(&here)?.lines().count();
+    println!("{}: {lines} lines of answers, all equal", script.name);
     Ok(())
 }
 
@@ -118,28 +193,33 @@ fn our_client(seabed: &Path, conf: &Path, dir: &Path) -> Result<()> {
     if gone.status.success() {
         bail!("seabed object on {}: a removed object is still there", conf.display());
     }
+    println!("seabed object on {}: stores, reads, lists and removes", conf.display());
     Ok(())
 }
 
-fn transcript(script: &Script, conf: &Path, dir: &Path, side: &str) -> Result<PathBuf> {
-    let out = dir.join(format!("{}.{side}.txt", script.name));
+fn transcript(script: &Script, side: &Side, full: bool, dir: &Path) -> Result<PathBuf> {
+    let out = dir.join(format!("{}.{}.txt", script.name, side.name()));
     let mut command = Command::new(script.interpreter);
-    command.arg(Path::new("xtask/interop").join(script.file)).arg(conf).arg("rbd");
-    if script.takes_work_dir {
-        command.arg(dir.join(format!("work-{side}")));
+    command.arg(Path::new("xtask/interop").join(script.file)).arg(side.conf()).arg("rbd");
+    if script.takes != Takes::Nothing {
+        command.arg(dir.join(format!("work-{}-{}", script.name, side.name())));
+    }
+    if script.takes == Takes::WorkDirAndForm {
+        command.arg(if full { "full" } else { "short" });
     }
     let done = process::output(&mut command)?;
     fs::write(&out, &done.stdout)?;
     if !done.status.success() {
         bail!(
-            "{} on {side} ended with {}: {}",
+            "{} on {} ended with {}: {}",
             script.file,
+            side.name(),
             done.status,
             String::from_utf8_lossy(&done.stderr)
         );
     }
     if done.stdout.is_empty() {
-        bail!("{} on {side} printed nothing", script.file);
+        bail!("{} on {} printed nothing", script.file, side.name());
     }
     fs::canonicalize(&out).with_context(|| out.display().to_string())
 }

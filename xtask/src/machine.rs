@@ -20,7 +20,17 @@ const INTEROP: &[&str] = &[
     "python3-rados",
     "openssl",
     "procps",
+    "fio",
+    "jq",
+    "python3-rbd",
+    "qemu-block-extra",
+    "qemu-utils",
+    "rbd-fuse",
 ];
+
+/// Needed for the kernel's client: a machine to run it in, and what its initramfs is made of. The
+/// kernel itself is fetched, not installed.
+const GUEST: &[&str] = &["binutils", "busybox-static", "cpio", "e2fsprogs", "qemu-system-x86"];
 
 /// Needed to make a chroot of another release.
 const CHROOTS: &[&str] = &["mmdebstrap", "debian-archive-keyring"];
@@ -32,7 +42,7 @@ pub(crate) fn for_building() -> Result<()> {
 
 /// Makes sure that the interop and golden tests can run.
 pub(crate) fn for_testing() -> Result<()> {
-    ensure(&[BUILD, INTEROP].concat())
+    ensure(&[BUILD, INTEROP, GUEST].concat())
 }
 
 /// Makes sure that chroots can be made.

@@ -146,6 +146,12 @@ impl Oracle {
         process::read(&mut self.daemon("ceph-osd", id)).map(drop)
     }
 
+    /// The pid of a daemon, from its pid file.
+    pub(crate) fn pid(&self, daemon: &str) -> Result<String> {
+        let pid = fs::read_to_string(self.dir.join(format!("{daemon}.pid")))?;
+        Ok(pid.trim().to_owned())
+    }
+
     /// Runs the `ceph` command with these words.
     pub(crate) fn ceph(&self, words: &str) -> Result<String> {
         process::read(

@@ -8,7 +8,13 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use crate::{demo, faults, interop, machine, process, rocksdb, steps::Steps, tidy};
+use crate::{
+    demo, faults,
+    interop::{self, Part},
+    machine, process, rocksdb,
+    steps::Steps,
+    tidy,
+};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -53,7 +59,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     steps.run("sim", || simulate(&["--seeds", SIM_SEEDS[long]]))?;
     steps.run("sim planted bugs", planted)?;
     steps.run("fuzz smoke", || fuzz(FUZZ_SECONDS[long]))?;
-    steps.run("interop", || interop::compare(&build_seabed()?, None))?;
+    steps.run("interop", || shown(&[Part::Objects], args.full))?;
+    steps.run("interop block", || shown(&[Part::Block], args.full))?;
+    steps.run("migration", || shown(&[Part::Migration], args.full))?;
+    steps.run("kernel client", || shown(&[Part::Kernel], args.full))?;
     steps.run("faults", || faults::play_all(&build_seabed()?, None, None))?;
     steps.run("demo", || demo::show(&build_seabed()?))?;
     if !args.full {
@@ -61,6 +70,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     steps.print();
     Ok(())
+}
+
+fn shown(parts: &[Part], full: bool) -> Result<()> {
+    interop::show(&build_seabed()?, parts, full, None)
 }
 
 pub(crate) fn sim(args: &SimArgs) -> Result<()> {

@@ -1,0 +1,196 @@
+//! The Linux kernel's own rbd client against a cluster: a QEMU guest (software emulation, user
+//! network, no root) maps images in msgr2 crc mode with default features, makes file systems,
+//! unmaps, maps again, and gives its exclusive lock to librbd when asked, while an OSD dies and
+//! comes back. `xtask/guest/init` is what runs inside; a line of it that starts with `@` is a step.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{process, rocksdb, side::Side};
+
+/// A guest that says nothing for so long hangs.
+const PATIENCE: Duration = Duration::from_secs(150);
+/// How long the guest writes before an OSD dies, while it is dead, and after it came back.
+const BETWEEN: Duration = Duration::from_secs(4);
+
+const IMAGE: &str = "kernel";
+const FROM_HOST: &str = "from-host";
+const DISK: &str = "virtio-disk";
+
+/// Plays the whole story on one cluster; `dir` takes the guest's log and what is compared.
+pub(crate) fn play(side: &Side, dir: &Path) -> Result<()> {
+    let start = Instant::now();
+    let guest = build()?;
+    host_image(side, dir)?;
+    rbd(side, &["create", IMAGE, "--size", "256M"])?;
+    rbd(side, &["create", DISK, "--size", "128M"])?;
+    let log = dir.join(format!("guest-{}.log", side.name()));
+    let mut vm = Guest::boot(side, &guest, &log)?;
+    vm.until("snapshot and resize")?;
+    rbd(side, &["snap", "create", "--no-progress", &format!("{IMAGE}@host-snap")])?;
+    rbd(side, &["resize", "--no-progress", IMAGE, "--size", "320M"])?;
+    vm.answer()?;
+    vm.until("writing goes on")?;
+    std::thread::sleep(BETWEEN);
+    side.kill(1)?;
+    std::thread::sleep(BETWEEN);
+    side.revive(1)?;
+    std::thread::sleep(BETWEEN);
+    vm.answer()?;
+    vm.until("all done")?;
+    vm.finish()?;
+    let exported = dir.join(format!("kernel-{}.img", side.name()));
+    for image in [IMAGE, DISK] {
+        rbd(side, &["export", "--no-progress", image, &exported.to_string_lossy()])?;
+        process::read(Command::new("/sbin/e2fsck").arg("-fn").arg(&exported))
+            .with_context(|| format!("e2fsck of {image} as librbd reads it"))?;
+        fs::remove_file(&exported)?;
+    }
+    rbd(side, &["snap", "purge", "--no-progress", IMAGE])?;
+    for image in [IMAGE, FROM_HOST, DISK] {
+        rbd(side, &["rm", "--no-progress", image])?;
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    println!("the kernel's client on {}: {} ({seconds:.0} s)", side.name(), vm.heard.join("; "));
+    Ok(())
+}
+
+fn rbd(side: &Side, args: &[&str]) -> Result<()> {
+    process::read(&mut side.client("rbd", args)).map(drop)
+}
+
+/// An image that librbd fills: a file system with files and their checksums.
+fn host_image(side: &Side, dir: &Path) -> Result<()> {
+    let tree = dir.join("tree");
+    fs::create_dir_all(&tree)?;
+    let mut sums = String::new();
+    for name in ["one", "two", "three"] {
+        let data: Vec<u8> = (0..2_500_000u32).map(|i| (i ^ (i >> 7)) as u8).collect();
+        fs::write(tree.join(name), data)?;
+        sums += &process::read(Command::new("sha256sum").arg(name).current_dir(&tree))?;
+    }
+    fs::write(tree.join("host.sums"), sums)?;
+    let file = dir.join("host.img");
+    fs::File::create(&file)?.set_len(64 << 20)?;
+    let mut make = Command::new("/sbin/mkfs.ext4");
+    process::read(make.args(["-q", "-F", "-d"]).arg(&tree).arg(&file))?;
+    rbd(side, &["import", "--no-progress", &file.to_string_lossy(), FROM_HOST])?;
+    fs::remove_dir_all(&tree)?;
+    fs::remove_file(&file)?;
+    Ok(())
+}
+
+/// The guest's kernel and initramfs, in the cache; the kernel's package is fetched once.
+fn build() -> Result<PathBuf> {
+    let dir = rocksdb::cache_dir()?.join("guest");
+    process::read(Command::new("bash").arg("xtask/guest/build.sh").arg(&dir))?;
+    Ok(dir)
+}
+
+/// A running guest; killed when dropped.
+struct Guest {
+    child: Child,
+    lines: Receiver<String>,
+    log: fs::File,
+    log_path: PathBuf,
+    heard: Vec<String>,
+}
+
+impl Guest {
+    fn boot(side: &Side, guest: &Path, log: &Path) -> Result<Self> {
+        let conf = side.conf();
+        let text = fs::read_to_string(&conf)?;
+        let mon = monitor(&text).with_context(|| format!("no v2 monitor in {}", conf.display()))?;
+        let kernel = format!("console=ttyS0 quiet panic=-1 mon={mon} pool=rbd image={IMAGE}");
+        let disk = format!(
+            "file=rbd:rbd/{DISK}:conf={},format=raw,if=virtio,discard=unmap",
+            conf.display()
+        );
+        let machine = "-M pc -accel tcg -cpu max -m 384 -nodefaults -no-user-config -display none \
+                       -no-reboot -serial stdio -netdev user,id=net,ipv6=off \
+                       -device virtio-net-pci,netdev=net";
+        let mut child = Command::new("qemu-system-x86_64")
+            .args(machine.split_whitespace())
+            .arg("-kernel")
+            .arg(guest.join("vmlinuz"))
+            .arg("-initrd")
+            .arg(guest.join("initramfs"))
+            .args(["-append", &kernel, "-drive", &disk])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .context("starting qemu-system-x86_64")?;
+        let console = child.stdout.take().context("the guest has no console")?;
+        let (send, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(console).split(b'\n').map_while(Result::ok) {
+                if send.send(String::from_utf8_lossy(&line).trim_end().to_owned()).is_err() {
+                    return;
+                }
+            }
+        });
+        let log_path = log.to_owned();
+        Ok(Self { child, lines, log: fs::File::create(log)?, log_path, heard: Vec::new() })
+    }
+
+    /// Waits for a step of the guest.
+    fn until(&mut self, step: &str) -> Result<()> {
+        loop {
+            let line = match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => line,
+                Err(RecvTimeoutError::Timeout) => bail!("the guest hangs before `{step}`"),
+                Err(RecvTimeoutError::Disconnected) => bail!("the guest ended before `{step}`"),
+            };
+            writeln!(self.log, "{line}")?;
+            let Some(said) = line.strip_prefix('@') else { continue };
+            self.heard.push(said.to_owned());
+            if said == step {
+                return Ok(());
+            }
+            if said.starts_with("failed") {
+                bail!("the guest {said}; its log: {}", self.log_path.display());
+            }
+        }
+    }
+
+    /// Tells the guest to go on.
+    fn answer(&mut self) -> Result<()> {
+        let console = self.child.stdin.as_mut().context("the guest has no console")?;
+        console.write_all(b"go on\n")?;
+        Ok(console.flush()?)
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.child.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                bail!("the guest does not power off");
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        // It may have ended by itself: then there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The address of the first v2 monitor of a `ceph.conf`.
+fn monitor(conf: &str) -> Option<&str> {
+    let host = conf.lines().find(|line| line.starts_with("mon_host"))?;
+    host.split_once("v2:")?.1.split([']', ',', '/', ' ']).next()
+}
