@@ -51,10 +51,18 @@ impl ClientOp {
 pub(crate) struct Waiting {
     /// For the PG to be active and readable.
     active: VecDeque<ClientOp>,
-    /// For an object to be whole, here or on a copy.
-    object: BTreeMap<HObject, VecDeque<ClientOp>>,
+    /// For an object to be whole, here or on a copy; by head, so that order is kept.
+    object: BTreeMap<HObject, ForObject>,
     /// For room on the disk or in the pool.
     room: VecDeque<ClientOp>,
+}
+
+/// Requests on an object of which something is lacking.
+#[derive(Debug)]
+struct ForObject {
+    /// The head, or the clone that the first request reads.
+    needed: HObject,
+    requests: VecDeque<ClientOp>,
 }
 
 impl Waiting {
@@ -73,15 +81,16 @@ impl Waiting {
         let live = |op: &ClientOp| op.session != session;
         self.active.retain(live);
         self.room.retain(live);
-        self.object.retain(|_, ops| {
-            ops.retain(live);
-            !ops.is_empty()
+        self.object.retain(|_, waited| {
+            waited.requests.retain(live);
+            !waited.requests.is_empty()
         });
     }
 
     /// How many requests wait.
     pub(crate) fn len(&self) -> usize {
-        self.active.len() + self.room.len() + self.object.values().map(VecDeque::len).sum::<usize>()
+        let for_objects: usize = self.object.values().map(|w| w.requests.len()).sum();
+        self.active.len() + self.room.len() + for_objects
     }
 }
 
@@ -152,8 +161,13 @@ impl Pg {
     /// Carries out what waited for an object.
     pub(crate) fn serve_object(&mut self, env: &mut Env<'_>, object: &HObject) -> Step {
         self.expel_overdue(env, object)?;
-        for op in self.waiting.object.remove(object).into_iter().flatten() {
-            self.serve(env, op)?;
+        let head = object.head();
+        if self.waiting.object.get(&head).is_some_and(|w| w.needed == *object)
+            && let Some(waited) = self.waiting.object.remove(&head)
+        {
+            for op in waited.requests {
+                self.serve(env, op)?;
+            }
         }
         if !self.backoffs.is_empty() {
             self.lift_object(env, object);
@@ -166,7 +180,7 @@ impl Pg {
 
     /// Objects that requests wait for.
     pub(crate) fn wanted_objects(&self) -> impl Iterator<Item = &HObject> {
-        self.waiting.object.keys()
+        self.waiting.object.values().map(|w| &w.needed)
     }
 
     /// The interval ended: requests whose reply has not left are taken up in the next one, if we
@@ -178,8 +192,8 @@ impl Pg {
         {
             all.extend(active.in_flight.requests());
         }
-        for (_, ops) in std::mem::take(&mut self.waiting.object) {
-            all.extend(ops);
+        for (_, waited) in std::mem::take(&mut self.waiting.object) {
+            all.extend(waited.requests);
         }
         all.append(&mut self.waiting.room);
         all.append(&mut self.waiting.active);
@@ -191,7 +205,9 @@ impl Pg {
             self.back_off_object(env, op.session, object);
             return Ok(());
         }
-        self.waiting.object.entry(object.clone()).or_default().push_back(op);
+        let fresh = || ForObject { needed: object.clone(), requests: VecDeque::new() };
+        let waiting = self.waiting.object.entry(object.head()).or_insert_with(fresh);
+        waiting.requests.push_back(op);
         self.recover_now(env, object)
     }
 
@@ -229,15 +245,27 @@ impl Pg {
         {
             return self.wait_for_object(env, &object, op);
         }
-        let context = match ObjectContext::load(env.store, &self.coll, &object)? {
-            Ok(context) => context,
+        let head = match ObjectContext::load(env.store, &self.coll, &object)? {
+            Ok(head) => head,
             Err(error) => return self.reply_error(env, op, error),
         };
-        if !context.info.watchers.is_empty() && self.meet_watchers(env, &object, &context.info)? {
+        if !head.info.watchers.is_empty() && self.meet_watchers(env, &object, &head.info)? {
             // The object has changed.
             return self.serve(env, op);
         }
         let map = Arc::clone(&env.map);
+        let removed = map.removed_snaps_queue.get(&self.id.pg.pool);
+        let lacks = |o: &HObject| self.missing.contains(o) || writes && self.is_degraded(o);
+        let clones = op::clones_read(&op.message, &head, removed);
+        let lacking = clones.map(|clone| object.with_snap(clone)).find(lacks);
+        if let Some(clone) = lacking {
+            return self.wait_for_object(env, &clone, op);
+        }
+        let shown = op::shown_to(&op.message, &head, removed);
+        let context = match head.shown(env.store, &self.coll, shown)? {
+            Ok(context) => context,
+            Err(error) => return self.reply_error(env, op, error),
+        };
         let connected = self.connected(&op, &object);
         let Some(op_env) = self.op_env(env, &map, &op) else { return Ok(()) };
         let op_env = OpEnv { connected: &connected, ..op_env };
@@ -356,8 +384,7 @@ impl Pg {
             self.info.stats.stats.sum.add(&outcome.read_stats);
             return self.reply_in_order(env, &object, reply);
         };
-        let grows = effect.stats.num_bytes > 0 || effect.stats.num_objects > 0;
-        if grows
+        if effect.grows
             && let Some(error) = self.full(env)
             && op.message.flags & request_flag::FULL_FORCE == 0
         {

@@ -123,7 +123,7 @@ impl Object for Called<'_, '_> {
     }
 
     fn snap_context_seq(&self) -> SnapId {
-        self.x.snap_context().0
+        self.x.snapc.seq
     }
 
     fn unique(&mut self, bytes: &mut [u8; 16]) {

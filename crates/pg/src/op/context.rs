@@ -2,12 +2,12 @@
 
 use seabed_cluster::{
     Collection, EVersion, EntityAddr, EntityName, Errno, GhObject, HObject, IntervalSet,
-    ObjectInfo, Pool, ReqId, SnapSet, UTime,
+    ObjectInfo, Pool, ReqId, SnapId, SnapSet, UTime,
 };
 use seabed_denc::Decode;
 use seabed_storage::{ObjectStore, StoreError};
 
-use super::WriteEffect;
+use super::{Shown, WriteEffect};
 
 /// The object as left by all operations submitted so far.
 ///
@@ -53,6 +53,50 @@ impl ObjectContext {
         let (Some(Ok(info)), Ok(snapset)) = (info, snapset) else { return Ok(Err(Errno::EIO)) };
         let exists = !info.is_whiteout();
         Ok(Ok(Self { object: head.clone(), exists, info, snapset }))
+    }
+
+    /// What a request on the object of `head` is executed on: the head itself, or what shows it as
+    /// it was.
+    pub(crate) fn shown(
+        self,
+        store: &dyn ObjectStore,
+        coll: &Collection,
+        what: Shown,
+    ) -> Result<Result<Self, Errno>, StoreError> {
+        match what {
+            Shown::Head => Ok(Ok(self)),
+            Shown::Clone(clone) => Self::load_clone(store, coll, &self, clone),
+            Shown::Nothing => Ok(Ok(Self::absent(self.object))),
+        }
+    }
+
+    /// The clone of `head` with this number, to be read. That it is stored follows from the
+    /// snapset, so its absence is damage, as attributes are that cannot be read.
+    pub(super) fn load_clone(
+        store: &dyn ObjectStore,
+        coll: &Collection,
+        head: &Self,
+        clone: SnapId,
+    ) -> Result<Result<Self, Errno>, StoreError> {
+        let object = head.object.with_snap(clone);
+        match store.get_attr(coll, &GhObject::from(object.clone()), b"_") {
+            Ok(info) => Ok(ObjectInfo::from_bytes(info).map_err(|_| Errno::EIO).map(|info| Self {
+                object,
+                exists: true,
+                info,
+                snapset: head.snapset.clone(),
+            })),
+            Err(StoreError::ChecksumMismatch { .. } | StoreError::NoAttribute) => {
+                Ok(Err(Errno::EIO))
+            }
+            Err(e) if e.is_not_found() => Ok(Err(Errno::EIO)),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Whether the store has it: as what clients see, or as a whiteout.
+    pub fn is_stored(&self) -> bool {
+        self.exists || self.info.is_whiteout()
     }
 
     /// The context that follows from a write.

@@ -1,20 +1,25 @@
 //! One request's way through its ops: dispatch, and what the object has become.
 
 use seabed_cluster::{
-    CleanRegions, Collection, Errno, GhObject, LogOp, ObjectInfo, ObjectStatSum, PgLogEntry,
-    SnapId, SnapSet, object_flag,
+    CleanRegions, Collection, Errno, GhObject, IntervalSet, LogOp, ObjectInfo, ObjectStatSum,
+    PgLogEntry, SnapId, SnapSet, object_flag,
 };
 use seabed_denc::{Bytes, DecodeError, Encode};
 use seabed_messages::op::{op_flag, request_flag, watch_op};
 use seabed_messages::{MOsdOp, OpArgs, OpCode, OsdOp};
-use seabed_storage::{ObjectStore, StoreError};
+use seabed_storage::{ObjectStore, StoreError, Transaction};
 
 use super::call::call_writes;
 use super::mutation::Mutation;
 use super::outcome::Seen;
+use super::snap::SnapContext;
 use super::{ObjectContext, OpEnv, OpOutcome, OpReturn, WriteEffect};
 use crate::watch::WatchEffects;
 use crate::{Level, WIRE};
+
+/// What a write gets whose snapshots are older than those the object has met, if it asked to be
+/// told (ORDERSNAP). On Linux the number is called ERESTART.
+const EOLDSNAPC: Errno = Errno(85);
 
 /// The largest number of clean ranges in a log entry, as Ceph has it; the smallest give way.
 const CLEAN_RANGES_MAX: usize = 10;
@@ -50,13 +55,17 @@ pub(super) struct Execution<'a> {
     pub(super) object: GhObject,
     pub(super) before: &'a ObjectContext,
     pub(super) request: &'a MOsdOp,
-    /// Whether the object exists after the ops so far.
+    /// The snapshots that a write must keep.
+    pub(super) snapc: SnapContext<'a>,
+    /// Whether the object exists for clients after the ops so far.
     pub(super) exists: bool,
     /// Its info after the ops so far.
     pub(super) info: ObjectInfo,
     pub(super) mutation: Option<Mutation>,
     pub(super) stats: ObjectStatSum,
     pub(super) clean: CleanRegions,
+    /// Ranges of the data that changed, of an object with clones.
+    pub(super) modified: IntervalSet,
     pub(super) notes: Vec<(Level, String)>,
     /// Ops begun before the present one, those that methods did by themselves among them.
     pub(super) processed: usize,
@@ -105,7 +114,7 @@ fn keeps_result(code: OpCode) -> bool {
 /// Executes `request` on the object of `context`.
 ///
 /// The caller has checked the request's names and sizes and that the object is here in its newest
-/// version. `coll` is the PG's collection.
+/// version, and so is the clone that a ROLLBACK goes back to. `coll` is the PG's collection.
 pub fn execute(
     env: &OpEnv<'_>,
     store: &dyn ObjectStore,
@@ -113,6 +122,7 @@ pub fn execute(
     context: &ObjectContext,
     request: &MOsdOp,
 ) -> OpOutcome {
+    let writes = may_write(request);
     let mut x = Execution {
         env,
         store,
@@ -120,30 +130,21 @@ pub fn execute(
         object: GhObject::from(context.object.clone()),
         before: context,
         request,
+        snapc: if writes { SnapContext::of_write(env, request) } else { SnapContext::default() },
         exists: context.exists,
         info: context.info.clone(),
         mutation: None,
         stats: ObjectStatSum::default(),
         clean: CleanRegions::default(),
+        modified: IntervalSet::new(),
         notes: Vec::new(),
         processed: 0,
         drawn: 0,
         watch: None,
     };
-    let writes = may_write(request);
-    let listing = request.snap == SnapId::DIR;
-    let seen = !context.snapset.clones.is_empty() && listing;
-    if !writes && !context.exists && !seen {
-        let nothing = x.conclude(Errno::ENOENT.wire(), Vec::new());
-        return OpOutcome { seen: Seen::Nothing, ..nothing };
-    }
-    if request.snap != SnapId::HEAD && !listing {
-        // A read of a snapshot. Without clones the head is what every snapshot shows, if it is
-        // older than the snapshot; reads of clones come with snapshots.
-        if request.snap <= context.snapset.seq {
-            x.note_not_built("read of a snapshot");
-            return x.conclude(Errno::ENOENT.wire(), Vec::new());
-        }
+    if let Some((error, seen)) = x.refusal(writes) {
+        let refused = x.conclude(error.wire(), Vec::new());
+        return OpOutcome { seen, record_error: false, ..refused };
     }
     let mut returns = Vec::with_capacity(request.ops.len());
     let mut result = 0;
@@ -169,6 +170,23 @@ pub fn execute(
 }
 
 impl Execution<'_> {
+    /// What is wrong with the request before any op is looked at. It leaves no trace in the log.
+    fn refusal(&self, writes: bool) -> Option<(Errno, Seen)> {
+        let of_snapdir = self.request.snap == SnapId::DIR;
+        let ordered = self.request.flags & request_flag::ORDERSNAP != 0;
+        if self.request.ops.iter().any(|o| (o.op == OpCode::ListSnaps) != of_snapdir) {
+            Some((Errno::EINVAL, Seen::Nothing))
+        } else if !(writes || self.exists || of_snapdir && self.is_stored()) {
+            Some((Errno::ENOENT, Seen::Nothing))
+        } else if writes && ordered && self.snapc.seq < self.before.snapset.seq {
+            Some((EOLDSNAPC, Seen::Nothing))
+        } else if !self.snapc.is_valid() {
+            Some((Errno::EINVAL, Seen::Object(self.before.info.user_version)))
+        } else {
+            None
+        }
+    }
+
     /// One op. `answered` is the op as the reply will show it.
     fn run(&mut self, op: &OsdOp, answered: &mut OsdOp) -> Done {
         match op.op {
@@ -199,6 +217,7 @@ impl Execution<'_> {
             OpCode::Truncate => self.truncate(op),
             OpCode::Create => self.create(op),
             OpCode::Delete => self.delete(),
+            OpCode::Rollback => self.rollback(op),
             OpCode::SetAllocHint => self.set_alloc_hint(op),
             OpCode::SetXattr => self.set_xattr(op),
             OpCode::RmXattr => self.rm_xattr(op),
@@ -276,7 +295,15 @@ impl Execution<'_> {
     pub(super) fn dirty_data(&mut self, offset: u64, length: u64) {
         if length > 0 {
             self.clean.clean_offsets.erase(offset, length);
+            if self.has_clones() {
+                self.modified.insert(offset, length);
+            }
         }
+    }
+
+    /// Whether the store has the object after the ops so far, be it as a whiteout.
+    pub(super) fn is_stored(&self) -> bool {
+        self.exists || self.info.is_whiteout()
     }
 
     fn conclude(mut self, result: i32, mut returns: Vec<OpReturn>) -> OpOutcome {
@@ -304,11 +331,6 @@ impl Execution<'_> {
             }
             return outcome;
         }
-        if let Err(Failure(result)) = self.take_snap_context() {
-            outcome.result = result;
-            outcome.record_error = true;
-            return outcome;
-        }
         if returns_vector {
             // Nothing of this is remembered: sent again, it is carried out again, and fails again.
             let limit = self.env.limits.write_reply;
@@ -330,19 +352,23 @@ impl Execution<'_> {
 
     fn effect(mut self, op_returns: Vec<(i32, Bytes)>) -> WriteEffect {
         let mutation = self.mutation.take().unwrap_or_default();
-        let snapset = self.new_snapset();
+        let (mut transaction, mut entries) = (Transaction::new(), Vec::with_capacity(1));
+        let grows = self.stats.num_bytes > 0 || self.stats.num_objects > 0;
+        self.count_flags();
+        let snapset = self.make_writeable(&mut transaction, &mut entries);
+        let mut version = self.env.version;
+        version.version += entries.len() as u64;
         let user_version = if self.request.ops.iter().all(is_hidden) {
             self.info.user_version
         } else {
-            (self.env.last_user_version.max(self.info.user_version) + 1)
-                .max(self.env.version.version)
+            (self.env.last_user_version.max(self.info.user_version) + 1).max(version.version)
         };
-        self.count_flags();
+        let stored = self.is_stored();
         let mut attrs = Vec::new();
-        if self.exists {
+        if stored {
             let info = &mut self.info;
             info.set(object_flag::DIRTY, true);
-            info.version = self.env.version;
+            info.version = version;
             info.prior_version = self.before.info.version;
             info.last_reqid = self.env.reqid;
             info.user_version = user_version;
@@ -356,10 +382,11 @@ impl Execution<'_> {
             self.info = ObjectInfo::new(self.before.object.clone());
         }
         trim_ranges(&mut self.clean);
-        let entry = PgLogEntry {
-            op: if self.exists { LogOp::Modify } else { LogOp::Delete },
+        mutation.finish(&mut transaction, self.coll, &self.object, attrs);
+        entries.push(PgLogEntry {
+            op: if stored { LogOp::Modify } else { LogOp::Delete },
             soid: self.before.object.clone(),
-            version: self.env.version,
+            version,
             prior_version: self.before.info.version,
             reqid: self.env.reqid,
             mtime: self.request.mtime,
@@ -367,24 +394,27 @@ impl Execution<'_> {
             clean_regions: self.clean,
             op_returns,
             ..PgLogEntry::default()
-        };
+        });
         WriteEffect {
-            transaction: mutation.finish(self.coll, &self.object, attrs),
-            entries: vec![entry],
+            transaction,
+            entries,
             exists: self.exists,
             info: self.info,
-            snapset: if self.exists { snapset } else { SnapSet::default() },
+            snapset: if stored { snapset } else { SnapSet::default() },
             user_version,
             stats: self.stats,
+            grows,
         }
     }
 
     /// The counters that follow from the object's flags before and after.
     fn count_flags(&mut self) {
-        let old = |flag| i64::from(self.before.exists && self.before.info.has(flag));
-        let new = |flag| i64::from(self.exists && self.info.has(flag));
-        self.stats.num_objects_dirty += i64::from(self.exists) - old(object_flag::DIRTY);
-        self.stats.num_objects_omap += new(object_flag::OMAP) - old(object_flag::OMAP);
+        let (before, stored) = (&self.before.info, self.is_stored());
+        let change = |flag| i64::from(stored && self.info.has(flag)) - i64::from(before.has(flag));
+        let omap = change(object_flag::OMAP);
+        self.stats.num_objects_omap += omap;
+        self.stats.num_objects_dirty +=
+            i64::from(stored) - i64::from(before.has(object_flag::DIRTY));
     }
 }
 

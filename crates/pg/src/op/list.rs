@@ -2,9 +2,9 @@
 //!
 //! A listing goes through a PG's heads in object order, a page a request. The cursor is the first
 //! object not yet told; after the last one it is the PG's end, which is where the next PG (in the
-//! order of reversed seeds) begins, and the result is 1.
+//! order of reversed seeds) begins, and the result is 1. Whiteouts are listed: Ceph does so too.
 
-use seabed_cluster::{Collection, Errno, GhObject, HObject, SpgId};
+use seabed_cluster::{Collection, Errno, GhObject, HObject, SnapId, SpgId};
 use seabed_denc::{Bytes, BytesMut, Decode, Encode, Reader, encode_bytes, encode_versioned};
 use seabed_messages::{MOsdOp, OpArgs, OpCode, OsdOp};
 use seabed_storage::ObjectStore;
@@ -104,6 +104,9 @@ impl Listing<'_> {
 
     fn run(&self, op: &OsdOp, filter: Option<&PlainFilter>) -> Done {
         let OpArgs::List { count, .. } = op.args else { return Err(Errno::EINVAL.into()) };
+        if self.request.snap != SnapId::HEAD {
+            return Err(Errno::EINVAL.into());
+        }
         let pg_num = self.env.pool.pg_num;
         let cursor = HObject::decode(&mut Reader::new(op.indata.clone()))?;
         let (start, end) = (self.pg.pg.object_start(), self.pg.pg.object_end(pg_num));

@@ -12,8 +12,8 @@
 //! before the request.
 //!
 //! Invariants: an outcome with a negative result carries no effect; the transaction of an effect
-//! names no object but the request's (its clones come with snapshots); the attributes `_` and
-//! `snapset` in it are the encodings of `info` and `snapset` of the effect.
+//! names no object but the request's and its clones; the attributes `_` and `snapset` of the head
+//! in it are the encodings of `info` and `snapset` of the effect.
 
 mod call;
 mod context;
@@ -33,6 +33,7 @@ pub use context::{ObjectContext, OpEnv, OpLimits};
 pub use execution::{execute, may_write, writes};
 pub use list::{execute_pg, execute_pg_with};
 pub use outcome::{OpOutcome, OpReturn, WriteEffect, set_versions};
+pub(crate) use snap::{Shown, clones_read, shown_to};
 
 #[cfg(test)]
 mod tests;

@@ -39,6 +39,8 @@ impl Piece {
 pub(super) struct Mutation {
     remove: bool,
     create: bool,
+    /// The object becomes a copy of this one before everything else.
+    clone_of: Option<GhObject>,
     /// The smallest size the object is cut to, and the size it is cut or extended to last.
     truncate: Option<(u64, u64)>,
     attrs: BTreeMap<Bytes, Option<Bytes>>,
@@ -53,6 +55,10 @@ pub(super) struct Mutation {
 impl Mutation {
     pub(super) fn create(&mut self) {
         self.create = true;
+    }
+
+    pub(super) fn become_clone_of(&mut self, source: GhObject) {
+        self.clone_of = Some(source);
     }
 
     /// Changes nothing, but is a change: the object gets a new version.
@@ -126,14 +132,16 @@ impl Mutation {
         }
     }
 
-    /// The transaction; `attrs` are `_` and `snapset`, empty for an object that goes.
+    /// Puts the changes behind what `tx` holds; `attrs` are `_` and `snapset`, empty for an object
+    /// that goes.
     pub(super) fn finish(
         mut self,
+        tx: &mut Transaction,
         coll: &Collection,
         object: &GhObject,
         attrs: Vec<(&'static str, Bytes)>,
-    ) -> Transaction {
-        let mut tx = Transaction { fadvise_flags: self.fadvise_flags, ..Transaction::default() };
+    ) {
+        tx.fadvise_flags |= self.fadvise_flags;
         let mut push = |op| {
             tx.push(coll, object, op);
         };
@@ -143,6 +151,12 @@ impl Mutation {
         if self.create {
             push(TxOp::Create);
         }
+        if let Some(source) = &self.clone_of {
+            tx.push(coll, source, TxOp::Clone { to: object.clone() });
+        }
+        let mut push = |op| {
+            tx.push(coll, object, op);
+        };
         if let Some((least, last)) = self.truncate {
             push(TxOp::Truncate { size: least });
             if last != least {
@@ -176,7 +190,6 @@ impl Mutation {
                 Piece::Zero(length) => TxOp::Zero { offset, length },
             });
         }
-        tx
     }
 }
 

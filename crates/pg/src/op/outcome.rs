@@ -39,6 +39,8 @@ pub struct WriteEffect {
     pub user_version: u64,
     /// Change of the PG's statistics, the reads of the request included.
     pub stats: ObjectStatSum,
+    /// Whether it takes room, not counting what snapshots keep: a full pool refuses it then.
+    pub grows: bool,
 }
 
 impl WriteEffect {

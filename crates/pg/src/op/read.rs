@@ -87,7 +87,7 @@ impl Execution<'_> {
 
     /// The parts of a range that hold data, cut at the object's end.
     fn extents(&mut self, range: Extent) -> Result<Vec<(u64, u64)>, Failure> {
-        if !self.before.exists {
+        if !self.before.is_stored() {
             return Err(Errno::ENOENT.into());
         }
         let found = self.store.extents(self.coll, &self.object, range.offset, range.length);

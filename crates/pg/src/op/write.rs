@@ -1,6 +1,6 @@
 //! Ops that change data, or that the object exists.
 
-use seabed_cluster::{Errno, ObjectInfo, object_flag};
+use seabed_cluster::{Errno, object_flag};
 use seabed_denc::{Bytes, BytesMut, ceph_crc32c};
 use seabed_messages::op::op_flag;
 use seabed_messages::{OpArgs, OpCode, OsdOp};
@@ -18,14 +18,28 @@ impl Execution<'_> {
         Ok(())
     }
 
-    /// Makes the object if it does not exist.
+    /// Makes the object if it does not exist; a whiteout comes back.
     pub(super) fn make_object(&mut self) {
+        if self.recreate_object() {
+            self.change().create();
+        } else {
+            self.change().touch();
+        }
+    }
+
+    /// Counts the object as existing from now on. True if it was not even stored.
+    pub(super) fn recreate_object(&mut self) -> bool {
         if self.exists {
-            return self.change().touch();
+            return false;
         }
         self.exists = true;
+        if self.info.is_whiteout() {
+            self.info.set(object_flag::WHITEOUT, false);
+            self.stats.num_whiteouts -= 1;
+            return false;
+        }
         self.stats.num_objects += 1;
-        self.change().create();
+        true
     }
 
     fn clear_data_digest(&mut self) {
@@ -211,21 +225,30 @@ impl Execution<'_> {
         DONE
     }
 
-    /// DELETE.
+    /// DELETE. A head that has clones, or is to get one, leaves a whiteout.
     pub(super) fn delete(&mut self) -> Done {
-        self.require_object()?;
+        let keeps_snapset = !self.before.snapset.clones.is_empty() || self.meets_new_snaps();
+        if !self.exists && (keeps_snapset || !self.is_stored()) {
+            return Err(Errno::ENOENT.into());
+        }
         self.end_watches();
-        let size = self.info.size;
-        self.dirty_data(0, size);
+        self.dirty_data(0, self.info.size);
         self.clean.clean_omap = false;
         self.resize(0);
-        self.stats.num_objects -= 1;
         self.stats.num_wr += 1;
-        self.exists = false;
-        let user_version = self.info.user_version;
-        self.info = ObjectInfo::new(self.before.object.clone());
-        self.info.user_version = user_version;
+        self.clear_data_digest();
+        self.info.omap_digest = u32::MAX;
+        self.info.set(object_flag::OMAP_DIGEST, false);
         self.change().remove();
+        let was_whiteout = self.info.is_whiteout();
+        self.stats.num_whiteouts += i64::from(keeps_snapset) - i64::from(was_whiteout);
+        self.info.set(object_flag::WHITEOUT, keeps_snapset);
+        self.exists = false;
+        if keeps_snapset {
+            self.change().create();
+        } else {
+            self.stats.num_objects -= 1;
+        }
         DONE
     }
 

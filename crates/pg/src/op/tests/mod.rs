@@ -6,6 +6,8 @@ mod model;
 mod recorded;
 mod rules;
 mod sessions;
+mod snap_model;
+mod snap_rules;
 mod watch;
 
 use seabed_cluster::{
@@ -34,6 +36,7 @@ struct World {
     limits: OpLimits,
     now: UTime,
     connected: Vec<u64>,
+    removed_snaps: IntervalSet,
 }
 
 impl World {
@@ -56,6 +59,7 @@ impl World {
             limits: OpLimits::default(),
             now: UTime { sec: 7, nsec: 7 },
             connected: Vec::new(),
+            removed_snaps: IntervalSet::new(),
         }
     }
 
@@ -67,7 +71,7 @@ impl World {
         OpEnv {
             now: self.now,
             pool: &self.pool,
-            removed_snaps: None,
+            removed_snaps: Some(&self.removed_snaps),
             purged_snaps: &NONE,
             version: EVersion::new(Epoch(1), self.version + 1),
             last_user_version: self.user_version,
@@ -81,8 +85,9 @@ impl World {
     }
 
     fn execute(&self, request: &MOsdOp) -> OpOutcome {
-        let object = HObject { snap: SnapId::HEAD, ..request.hobject() };
-        let context = self.context(&object);
+        let head = self.context(&request.hobject().head());
+        let shown = shown_to(request, &head, Some(&self.removed_snaps));
+        let context = head.shown(&self.store, &self.coll, shown).unwrap().unwrap();
         execute(&self.env(), &self.store, &self.coll, &context, request)
     }
 
@@ -95,7 +100,8 @@ impl World {
         outcome.fill(&mut reply, version, last);
         match &outcome.effect {
             Some(effect) => {
-                self.version += 1;
+                assert_eq!(effect.entries[0].version, version);
+                self.version = effect.version().version;
                 self.user_version = effect.user_version;
                 self.stats.add(&effect.stats);
                 self.store.submit(effect.transaction.clone()).unwrap();

@@ -14,14 +14,14 @@ use seabed_storage::TxOp;
 use super::*;
 
 #[derive(Debug, Clone, PartialEq, Default)]
-struct Model {
-    data: Vec<u8>,
+pub(super) struct Model {
+    pub(super) data: Vec<u8>,
     attrs: BTreeMap<Bytes, Bytes>,
     omap: BTreeMap<Bytes, Bytes>,
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Write(usize, Vec<u8>),
     WriteFull(Vec<u8>),
     Append(Vec<u8>),
@@ -43,7 +43,7 @@ fn key(n: u8) -> Bytes {
 }
 
 impl Step {
-    fn op(&self) -> OsdOp {
+    pub(super) fn op(&self) -> OsdOp {
         let data = |code, offset: usize, data: &Vec<u8>| {
             OsdOp::extent(code, offset as u64, data.len() as u64, data.clone())
         };
@@ -78,7 +78,7 @@ impl Step {
         }
     }
 
-    fn apply(&self, object: &mut Option<Model>) -> Result<(), i32> {
+    pub(super) fn apply(&self, object: &mut Option<Model>) -> Result<(), i32> {
         let put = |m: &mut Model, at: usize, bytes: &[u8]| {
             if m.data.len() < at + bytes.len() {
                 m.data.resize(at + bytes.len(), 0);
@@ -130,7 +130,7 @@ impl Step {
     }
 }
 
-fn steps() -> impl Strategy<Value = Step> {
+pub(super) fn steps() -> impl Strategy<Value = Step> {
     let bytes = || proptest::collection::vec(any::<u8>(), 0..24);
     let at = || 0usize..64;
     prop_oneof![
@@ -155,8 +155,8 @@ fn steps() -> impl Strategy<Value = Step> {
 }
 
 /// The object as the store has it.
-fn stored(world: &World, name: &str) -> Option<Model> {
-    let o = GhObject::from(request(name, vec![]).hobject());
+pub(super) fn stored(world: &World, object: &HObject) -> Option<Model> {
+    let o = GhObject::from(object.clone());
     let attrs = world.store.get_attrs(&world.coll, &o).ok()?;
     let data = world.store.read(&world.coll, &o, 0, u64::MAX >> 1).unwrap();
     let start = std::ops::Bound::Unbounded;
@@ -221,7 +221,7 @@ proptest! {
                 prop_assert!(outcome.effect.is_none() && outcome.record_error);
             }
             check_clean(&outcome);
-            prop_assert_eq!(&stored(&world, &name), &*model);
+            prop_assert_eq!(&stored(&world, &request(&name, vec![]).hobject()), &*model);
             if let Some(model) = model {
                 check_info(&world, &name, model);
             }

@@ -1,5 +1,5 @@
 //! What a 16.2.15 primary sent to its replicas for one client op each: the same op here gives the
-//! same transaction, log entry and statistics.
+//! same transaction, log entries and statistics.
 
 use base64::Engine;
 use seabed_cluster::PgLogEntry;
@@ -17,18 +17,21 @@ struct Recorded {
     transaction: Transaction,
 }
 
-fn recorded() -> Vec<Recorded> {
+/// What was sent to the replicas of a PG. Its pool's only one in each case.
+fn recorded(pg: &str) -> Vec<Recorded> {
     use std::io::{BufRead, BufReader};
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../messages/tests/data/osd-osd.jsonl.gz");
     let file = std::fs::File::open(path).unwrap();
     let lines = BufReader::new(flate2::read::MultiGzDecoder::new(file)).lines();
     let values = lines.map(|l| serde_json::from_str::<Value>(&l.unwrap()).unwrap());
-    values.filter_map(|v| one(&v)).collect()
+    values.filter(|v| v["pg"] == pg).filter_map(|v| one(&v)).collect()
 }
 
 fn one(line: &Value) -> Option<Recorded> {
-    let situation = line.get("situation")?.as_str()?.strip_prefix("op:")?.to_owned();
-    if line["type"] != 112 || line["release"] != "16.2.15" || line["pg"] != "2.0" {
+    let situation = line.get("situation")?.as_str()?;
+    let situation = situation.strip_prefix("op:").or((situation == "b-up").then_some(situation))?;
+    let situation = situation.to_owned();
+    if line["type"] != 112 || line["release"] != "16.2.15" {
         return None;
     }
     let segment = |name: &str| {
@@ -106,9 +109,9 @@ fn ops_of(situation: &str, nth: usize) -> Option<Vec<OsdOp>> {
     Some(vec![op])
 }
 
-/// The info inside a transaction.
+/// The head's info inside a transaction: a clone's comes first.
 fn info_of(tx: &Transaction) -> Option<ObjectInfo> {
-    tx.ops.iter().find_map(|entry| match &entry.op {
+    tx.ops.iter().rev().find_map(|entry| match &entry.op {
         seabed_storage::TxOp::SetAttrs(attrs) => {
             ObjectInfo::decode(&mut Reader::new(attrs[&b"_"[..]].clone())).ok()
         }
@@ -116,74 +119,128 @@ fn info_of(tx: &Transaction) -> Option<ObjectInfo> {
     })
 }
 
-#[test]
-fn a_write_is_what_a_primary_of_ceph_makes_of_it() {
-    let mut world = World::new();
-    world.pg = SpgId::replicated(PgId::new(PoolId(2), 0));
-    world.coll = Collection::Pg(world.pg);
-    let mut tx = Transaction::new();
-    tx.make_collection(&world.coll, 0);
-    world.store.submit(tx).unwrap();
-    let mut last_user_version = 0;
-    let mut seen = Vec::new();
-    let mut before = ObjectStatSum::default();
-    let mut compared = 0;
-    for Recorded { situation, repop, entries, transaction } in recorded() {
-        let nth = seen.iter().filter(|s| **s == situation).count();
-        seen.push(situation.clone());
-        let entry = entries.last().unwrap();
-        let counted = repop.stats.stats.sum.clone();
-        let Some(ops) = ops_of(&situation, nth) else {
-            before = counted;
-            last_user_version = entry.user_version;
-            continue;
-        };
+/// A PG that gets the requests behind the recorded repops.
+struct Replay {
+    world: World,
+    pool: PoolId,
+    last_user_version: u64,
+    /// The PG's statistics so far, as the primary sent them.
+    counted: ObjectStatSum,
+}
+
+impl Replay {
+    fn new(pool: PoolId) -> Self {
+        let mut world = World::new();
+        world.pg = SpgId::replicated(PgId::new(pool, 0));
+        world.coll = Collection::Pg(world.pg);
+        let mut tx = Transaction::new();
+        tx.make_collection(&world.coll, 0);
+        world.store.submit(tx).unwrap();
+        Replay { world, pool, last_user_version: 0, counted: ObjectStatSum::default() }
+    }
+
+    /// Leaves out a request that is not made here.
+    fn skip(&mut self, recorded: &Recorded) {
+        self.counted = recorded.repop.stats.stats.sum.clone();
+        self.last_user_version = recorded.entries.last().unwrap().user_version;
+    }
+
+    /// The request gives the same transaction, log entries and statistics.
+    fn compare(&mut self, recorded: &Recorded, ops: Vec<OsdOp>, snaps: &[u64]) {
+        let Recorded { situation, repop, entries, transaction } = recorded;
+        let (first, last) = (entries.first().unwrap(), entries.last().unwrap());
+        let snaps: Vec<SnapId> = snaps.iter().copied().map(SnapId).collect();
         let message = MOsdOp {
-            pg: world.pg,
+            pg: self.world.pg,
             hash: repop.object.hash,
-            mtime: entry.mtime,
+            mtime: last.mtime,
             locator: ObjectLocator {
                 key: repop.object.key.clone(),
                 namespace: repop.object.namespace.clone(),
-                ..ObjectLocator::new(PoolId(2))
+                ..ObjectLocator::new(self.pool)
             },
             object: repop.object.name.clone(),
             ops,
+            snap_seq: snaps.first().copied().unwrap_or_default(),
+            snaps,
             ..MOsdOp::default()
         };
         assert_eq!(message.hobject(), repop.object);
-        let now = info_of(&transaction).map_or(UTime::default(), |i| i.local_mtime);
         let env = OpEnv {
-            now,
-            version: entry.version,
-            last_user_version,
-            reqid: entry.reqid,
-            ..world.env()
+            now: info_of(transaction).map_or(UTime::default(), |i| i.local_mtime),
+            version: first.version,
+            last_user_version: self.last_user_version,
+            reqid: last.reqid,
+            ..self.world.env()
         };
-        let context = world.context(&repop.object);
-        let outcome = execute(&env, &world.store, &world.coll, &context, &message);
+        let context = self.world.context(&repop.object);
+        let outcome = execute(&env, &self.world.store, &self.world.coll, &context, &message);
         assert_eq!(outcome.result, 0, "{situation}");
         let effect = outcome.effect.unwrap();
         assert_eq!(effect.transaction.ops, transaction.ops, "{situation}");
         let bytes = |all: &[PgLogEntry]| all.to_vec().to_bytes(crate::WIRE);
-        let same = bytes(&effect.entries) == bytes(&entries);
+        let same = bytes(&effect.entries) == bytes(entries);
         assert!(same, "{situation}: {:?} not {entries:?}", effect.entries);
-        assert_eq!(effect.user_version, entry.user_version, "{situation}");
-        let delta = |get: &dyn Fn(&ObjectStatSum) -> i64| get(&counted) - get(&before);
-        let s = &effect.stats;
-        let ours = [s.num_bytes, s.num_objects, s.num_wr, s.num_wr_kb, s.num_objects_dirty];
-        let theirs = [
-            delta(&|s| s.num_bytes),
-            delta(&|s| s.num_objects),
-            delta(&|s| s.num_wr),
-            delta(&|s| s.num_wr_kb),
-            delta(&|s| s.num_objects_dirty),
-        ];
-        assert_eq!(ours, theirs, "{situation}");
-        assert_eq!(s.num_objects_omap, delta(&|s| s.num_objects_omap), "{situation}");
-        (before, last_user_version) = (counted, entry.user_version);
-        compared += 1;
-        world.store.submit(effect.transaction).unwrap();
+        assert_eq!(effect.user_version, last.user_version, "{situation}");
+        assert_eq!(effect.version(), repop.version, "{situation}");
+        let counted = &repop.stats.stats.sum;
+        let mut ours = self.counted.clone();
+        ours.add(&effect.stats);
+        let counts = |s: &ObjectStatSum| {
+            let objects = [s.num_bytes, s.num_objects, s.num_object_clones, s.num_whiteouts];
+            (objects, [s.num_objects_dirty, s.num_objects_omap, s.num_wr, s.num_wr_kb])
+        };
+        assert_eq!(counts(&ours), counts(counted), "{situation}");
+        self.skip(recorded);
+        self.world.store.submit(effect.transaction).unwrap();
+    }
+}
+
+#[test]
+fn a_write_is_what_a_primary_of_ceph_makes_of_it() {
+    let mut replay = Replay::new(PoolId(2));
+    let mut seen = Vec::new();
+    let mut compared = 0;
+    for recorded in recorded("2.0") {
+        let nth = seen.iter().filter(|s| **s == recorded.situation).count();
+        seen.push(recorded.situation.clone());
+        match ops_of(&recorded.situation, nth) {
+            None => replay.skip(&recorded),
+            Some(ops) => {
+                replay.compare(&recorded, ops, &[]);
+                compared += 1;
+            }
+        }
     }
     assert_eq!(compared, 21, "the recording has these");
+}
+
+/// What the client of the recording did to objects with snapshots, and its snap context.
+fn snap_ops_of(situation: &str) -> (OsdOp, &'static [u64]) {
+    let delete = || OsdOp::plain(OpCode::Delete, Bytes::new());
+    let full = |data: &'static str| OsdOp::extent(OpCode::WriteFull, 0, data.len() as u64, data);
+    match situation {
+        "b-up" => (data(OpCode::Write, 0, b'S', 8192), &[]),
+        "snap-write(clone)" => (data(OpCode::Write, 4000, b'T', 100), &[2]),
+        "snap-write-new" => (full("new"), &[2]),
+        "snap-rollback" => {
+            (OsdOp::new(OpCode::Rollback, OpArgs::Snap { snap: SnapId(2) }, Bytes::new()), &[3, 2])
+        }
+        "snap-delete(whiteout)" | "snap-del2" => (delete(), &[3, 2]),
+        "snap-recreate" => (full("again"), &[3, 2]),
+        "omap-obj" => (omap_pairs(&[(b"k1", b"v")]), &[3, 2]),
+        "omap-clone" => (omap_pairs(&[(b"k2", b"w")]), &[4, 3, 2]),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn clones_rollbacks_and_whiteouts_are_those_of_a_primary_of_ceph() {
+    let mut replay = Replay::new(PoolId(3));
+    let all = recorded("3.0");
+    for recorded in &all {
+        let (op, snaps) = snap_ops_of(&recorded.situation);
+        replay.compare(recorded, vec![op], snaps);
+    }
+    assert_eq!(all.len(), 9, "the recording has these");
 }

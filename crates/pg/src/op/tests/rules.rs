@@ -20,7 +20,6 @@ fn what_is_not_built_is_refused_and_noted() {
     let mut world = World::new();
     world.vector("o", vec![write(0, "data")]);
     let not_built = [
-        OpCode::Rollback,
         OpCode::CopyFrom,
         OpCode::CopyFrom2,
         OpCode::CopyGet,
@@ -93,23 +92,6 @@ fn a_failed_or_empty_write_is_recorded_a_failed_read_is_not() {
     assert!(outcome.record_error && outcome.result == 0, "it changed nothing");
     let (outcome, _) = world.vector("o", vec![plain(OpCode::Stat)]);
     assert!(!outcome.record_error);
-}
-
-#[test]
-fn a_write_under_a_snapshot_is_refused_until_clones_are_built() {
-    let mut world = World::new();
-    world.vector("o", vec![write(0, "data")]);
-    let mut message = request("o", vec![write(0, "DATA")]);
-    (message.snap_seq, message.snaps) = (SnapId(3), vec![SnapId(3)]);
-    let (outcome, _) = world.run(&message);
-    assert_eq!(outcome.result, Errno::EOPNOTSUPP.wire());
-    let mut message = request("new", vec![write(0, "DATA")]);
-    (message.snap_seq, message.snaps) = (SnapId(3), vec![SnapId(3)]);
-    let (outcome, _) = world.run(&message);
-    assert_eq!(outcome.effect.unwrap().snapset.seq, SnapId(3));
-    // An object written under the context needs no second clone.
-    let (outcome, _) = world.run(&message);
-    assert_eq!(outcome.result, 0);
 }
 
 #[test]
