@@ -10,11 +10,21 @@
 
 #![forbid(unsafe_code)]
 
+mod cas;
+mod cmpomap;
+mod codec;
 mod hello;
+mod journal;
+mod lock;
+mod log;
+mod numops;
 mod object;
 pub mod rbd;
+mod refcount;
 mod registry;
+mod sdk;
 pub mod testing;
+mod version;
 
 pub use object::{Level, Object, Page, Stat};
 pub use registry::{Access, CLASSES, Class, Done, Method, Output, find};

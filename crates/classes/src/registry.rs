@@ -62,7 +62,19 @@ pub struct Class {
 }
 
 /// Every class that this release has.
-pub const CLASSES: &[Class] = &[crate::hello::CLASS, crate::rbd::CLASS];
+pub const CLASSES: &[Class] = &[
+    crate::rbd::CLASS,
+    crate::lock::CLASS,
+    crate::cas::CLASS,
+    crate::cmpomap::CLASS,
+    crate::hello::CLASS,
+    crate::journal::CLASS,
+    crate::log::CLASS,
+    crate::numops::CLASS,
+    crate::refcount::CLASS,
+    crate::sdk::CLASS,
+    crate::version::CLASS,
+];
 
 /// The method, or what an OSD answers without it: EOPNOTSUPP, for an unknown class as for an
 /// unknown method of a known one.
