@@ -24,3 +24,11 @@ versioned! {
         clone_snaps: BTreeMap<SnapId, Vec<SnapId>> [since 3],
     }
 }
+
+impl SnapSet {
+    /// Bytes of a clone that are its own: what it shares counts for the newer one.
+    pub fn clone_bytes(&self, clone: SnapId) -> u64 {
+        let size = self.clone_size.get(&clone).copied().unwrap_or(0);
+        size.saturating_sub(self.clone_overlap.get(&clone).map_or(0, IntervalSet::size))
+    }
+}

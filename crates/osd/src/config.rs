@@ -37,6 +37,8 @@ pub struct OsdConfig {
     pub waiting_max: usize,
     /// Objects removed at once of a PG that is not wanted any more.
     pub removal_step: usize,
+    /// `osd_max_trimming_pgs`: PGs that trim clones at the same time.
+    pub trimming_pgs: usize,
     /// `osd_failsafe_full_ratio`: the used part of the disk above which no write is taken that
     /// needs room, even before the map says so.
     pub failsafe_full_ratio: f64,
@@ -62,6 +64,7 @@ impl OsdConfig {
             maps_sent: 40,
             waiting_max: 100_000,
             removal_step: 128,
+            trimming_pgs: 2,
             failsafe_full_ratio: 0.97,
             pg: PgConfig::default(),
         }

@@ -31,6 +31,7 @@ mod osd;
 mod peers;
 mod stats;
 mod table;
+mod trimming;
 
 pub use config::OsdConfig;
 pub use input::Input;

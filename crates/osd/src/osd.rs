@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::boot::Phase;
 use crate::heartbeat::Heartbeat;
 use crate::maps::{self, Maps};
+use crate::trimming::Trimming;
 use crate::{Input, OsdConfig};
 
 /// Why an OSD does not start.
@@ -59,6 +60,7 @@ pub struct Osd {
     /// Clients' requests for PGs that this OSD leads and does not have yet.
     pub(crate) waiting_pg: BTreeMap<SpgId, Vec<(Peer, Packet)>>,
     pub(crate) heartbeat: Heartbeat,
+    pub(crate) trimming: Trimming,
     pub(crate) births: BTreeMap<PoolId, Option<Epoch>>,
     pub(crate) mon_connected: bool,
     /// The process is about to end.
@@ -110,6 +112,7 @@ impl Osd {
             waiting_map: VecDeque::new(),
             waiting_pg: BTreeMap::new(),
             heartbeat: Heartbeat::default(),
+            trimming: Trimming::default(),
             births: BTreeMap::new(),
             mon_connected: false,
             leaving: false,
@@ -285,6 +288,31 @@ impl Osd {
     ) -> Step {
         let mut temps: BTreeMap<PgId, Vec<OsdId>> = BTreeMap::new();
         let epoch = self.epoch();
+        self.take_requests(now, out, &mut temps);
+        // Whoever may trim now has wishes of its own.
+        while self.grant_trims(now, store, out)? {
+            self.take_requests(now, out, &mut temps);
+        }
+        if !temps.is_empty() {
+            let message = MOsdPgTemp {
+                paxos: Paxos::at(epoch.0.into()),
+                epoch,
+                pg_temp: temps,
+                ..MOsdPgTemp::default()
+            };
+            out.send(Peer::Mon, message);
+        }
+        self.show_maps(store, out, mark)?;
+        self.pay(store, out)
+    }
+
+    fn take_requests(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        temps: &mut BTreeMap<PgId, Vec<OsdId>>,
+    ) {
+        let epoch = self.epoch();
         for request in std::mem::take(&mut out.requests) {
             match request {
                 Request::UpThru(want) => {
@@ -300,19 +328,10 @@ impl Osd {
                     }
                 }
                 Request::Report(_) => self.report_soon(now),
+                Request::TrimSlot(id) => self.trimming.ask(id),
+                Request::TrimDone(id) => self.trimming.done(id),
             }
         }
-        if !temps.is_empty() {
-            let message = MOsdPgTemp {
-                paxos: Paxos::at(epoch.0.into()),
-                epoch,
-                pg_temp: temps,
-                ..MOsdPgTemp::default()
-            };
-            out.send(Peer::Mon, message);
-        }
-        self.show_maps(store, out, mark)?;
-        self.pay(store, out)
     }
 
     pub(crate) fn log(&self, out: &mut Outbox, level: Level, text: std::fmt::Arguments<'_>) {

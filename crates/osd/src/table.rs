@@ -383,6 +383,7 @@ impl Osd {
     /// The PG is not wanted any more. After this it no longer counts as one, over a crash too.
     pub(crate) fn begin_removal(&mut self, id: SpgId, store: &mut dyn ObjectStore) -> Step {
         if self.pgs.remove(&id).is_some() {
+            self.trimming.done(id);
             store.submit(seabed_pg::forget(id))?;
             self.removing.insert(id);
         }

@@ -14,6 +14,7 @@ use seabed_denc::{Bytes, Decode, DecodeError, Encode, Reader};
 use seabed_storage::{ObjectStore, StoreError, Transaction, TxId};
 
 use crate::log::{DUP_PREFIX, Log, MISSING_PREFIX, Missing, is_entry_key};
+use crate::snap::{KEYS_END, is_mapper_key};
 use crate::{Env, Pg, Step, WIRE};
 
 const INFO: &[u8] = b"_info";
@@ -57,12 +58,20 @@ pub(crate) fn load(store: &dyn ObjectStore, id: SpgId) -> Step<Option<Stored>> {
         None => info.history.same_interval_since,
     };
     let (mut entries, mut dups, mut items) = (Vec::new(), Vec::new(), Vec::new());
-    let mut next: Option<Bytes> = None;
+    let mut next = Bound::Unbounded;
     loop {
-        let start = next.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let (page, more) = store.omap_range(&coll, &meta, start, PAGE)?;
-        next = page.last().map(|(key, _)| key.clone());
+        let (page, more) =
+            store.omap_range(&coll, &meta, next.as_ref().map(|k: &Bytes| &k[..]), PAGE)?;
+        let Some((last, _)) = page.last() else { break };
+        next = Bound::Excluded(last.clone());
+        let mut skipped = false;
         for (key, value) in page {
+            if is_mapper_key(&key) {
+                // They may be many, and nobody needs them now.
+                next = Bound::Included(Bytes::from_static(KEYS_END));
+                skipped = true;
+                break;
+            }
             if is_entry_key(&key) {
                 entries.push(PgLogEntry::from_bytes(value).map_err(corrupt("log entry"))?);
             } else if key.starts_with(DUP_PREFIX) {
@@ -71,7 +80,7 @@ pub(crate) fn load(store: &dyn ObjectStore, id: SpgId) -> Step<Option<Stored>> {
                 items.push(missing_item(value).map_err(corrupt("missing object"))?);
             }
         }
-        if !more || next.is_none() {
+        if !more && !skipped {
             break;
         }
     }
@@ -172,10 +181,17 @@ impl Pg {
     }
 
     /// Removes local copies in `tx`: of objects whose last change was undone.
-    pub(crate) fn remove_objects(&self, tx: &mut Transaction, objects: &[HObject]) {
+    pub(crate) fn remove_objects(
+        &self,
+        env: &Env<'_>,
+        tx: &mut Transaction,
+        objects: &[HObject],
+    ) -> Step {
         for object in objects {
             tx.remove(&self.coll, &GhObject::from(object.clone()));
+            self.unmap_clone(env, tx, object)?;
         }
+        Ok(())
     }
 
     /// The version of the log's end, as the next change will see it.

@@ -84,6 +84,10 @@ pub struct PgConfig {
     pub notifies_max: usize,
     /// Bytes of notifies and answers to them that a PG keeps.
     pub notify_bytes_max: usize,
+    /// `osd_pg_max_concurrent_snap_trims`: clones of a PG being trimmed at once.
+    pub snap_trims: usize,
+    /// `osd_snap_trim_sleep`: rest between them.
+    pub snap_trim_sleep: Duration,
     /// How long the monitor's silence is borne before a wish is repeated.
     pub ask_again: Duration,
     /// Bugs on purpose, so that tests prove that they would be found.
@@ -120,6 +124,8 @@ impl Default for PgConfig {
             disk_full: false,
             notifies_max: 10_000,
             notify_bytes_max: 64 << 20,
+            snap_trims: 2,
+            snap_trim_sleep: Duration::ZERO,
             ask_again: Duration::from_secs(5),
             #[cfg(feature = "planted-bugs")]
             planted: None,

@@ -25,6 +25,7 @@ mod peering;
 mod pg;
 mod recovery;
 mod replicate;
+mod snap;
 mod stats;
 pub mod watch;
 mod wire;

@@ -1,6 +1,6 @@
 //! What a step gives to the outside: messages, wishes to the monitor, lines for the log.
 
-use seabed_cluster::{Epoch, OsdId, PgId};
+use seabed_cluster::{Epoch, OsdId, PgId, SpgId};
 use seabed_messages::Packet;
 
 /// One accepted client (or heartbeat) session, named by the shell.
@@ -48,6 +48,10 @@ pub enum Request {
     Created(PgId),
     /// The PG's state changed: report it soon.
     Report(PgId),
+    /// The PG has clones to trim: it waits for a slot.
+    TrimSlot(SpgId),
+    /// The PG gives its slot back, or waits for none any more.
+    TrimDone(SpgId),
 }
 
 /// Collects what a step gives out, in order.

@@ -285,6 +285,7 @@ impl Pg {
         self.after.clear();
         self.watches = Watches::default();
         self.lift_all(env);
+        self.end_trim(env);
         let role = std::mem::take(&mut self.role);
         self.requeue(role);
         self.member = new;
@@ -339,12 +340,14 @@ impl Pg {
         self.lease_tick(env)?;
         self.ask_again(env)?;
         self.watch_tick(env)?;
-        self.recover(env)
+        self.recover(env)?;
+        self.trim(env)
     }
 
     /// When [`tick`](Pg::tick) is wanted.
     pub fn wake_at(&self) -> Option<Time> {
-        let wakes = [self.lease_wake(), self.ask_again_at(), self.watches.wake_at()];
+        let trim = self.active().and_then(|a| a.trim.wake_at());
+        let wakes = [self.lease_wake(), self.ask_again_at(), self.watches.wake_at(), trim];
         wakes.into_iter().flatten().min()
     }
 

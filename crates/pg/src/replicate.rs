@@ -60,6 +60,11 @@ impl InFlight {
         self.changes.into_iter().flat_map(|c| c.replies).map(|r| r.request)
     }
 
+    /// The tid that the next change gets.
+    pub(crate) fn next_tid(&self) -> u64 {
+        self.last_tid + 1
+    }
+
     fn find(&mut self, tid: u64) -> Option<&mut Change> {
         self.changes.iter_mut().find(|c| c.tid == tid)
     }
@@ -108,6 +113,7 @@ impl InFlight {
 /// A change to be made on every copy.
 #[derive(Debug)]
 pub(crate) struct NewChange {
+    /// A head, or for a trim its clone.
     pub(crate) object: HObject,
     pub(crate) reqid: ReqId,
     pub(crate) entries: Vec<PgLogEntry>,
@@ -153,7 +159,7 @@ impl Pg {
         let queued = Change {
             tid,
             version,
-            object: change.object,
+            object: change.object.head(),
             waiting: targets,
             here: false,
             replies: change.reply.into_iter().collect(),
@@ -161,7 +167,9 @@ impl Pg {
         if let Some(active) = self.active_mut() {
             active.in_flight.changes.push_back(queued);
         }
-        let tx = self.submit(env, change.transaction.unwrap_or_default())?;
+        let mut tx = change.transaction.unwrap_or_default();
+        self.map_entries(env, &mut tx, &change.entries)?;
+        let tx = self.submit(env, tx)?;
         self.note_complete(tx);
         self.after(tx, After::Written(tid));
         debug_assert_eq!(whoami, self.whoami);
@@ -280,6 +288,7 @@ impl Pg {
                 self.answer(env, reply);
             }
             self.finish_expelling(env, change.version);
+            self.trim_written(env, change.version)?;
         }
         Ok(())
     }
@@ -289,7 +298,7 @@ impl Pg {
         if self.is_stale(m.min_epoch) || !self.follows(from) {
             return Ok(());
         }
-        let tx = match Transaction::from_bytes(m.transaction.clone()) {
+        let mut tx = match Transaction::from_bytes(m.transaction.clone()) {
             Ok(tx) if self.is_ours(&tx) => tx,
             _ => {
                 let text = format_args!("unreadable change {} of osd.{}", m.version, from.0);
@@ -302,6 +311,10 @@ impl Pg {
         }
         if !self.info.is_incomplete() {
             self.info.stats = m.stats;
+        }
+        // Without operations the object is one that this copy has not been given yet.
+        if !tx.is_empty() {
+            self.map_entries(env, &mut tx, &m.log.0)?;
         }
         let tx = self.submit(env, tx)?;
         self.note_complete(tx);

@@ -57,6 +57,13 @@ impl Pg {
                     .any(|(o, c)| a.targets.contains(o) && !c.missing.is_empty());
                 if a.clean {
                     state |= s::CLEAN;
+                    for (bit, on) in [
+                        (s::SNAPTRIM, a.trim.is_trimming()),
+                        (s::SNAPTRIM_WAIT, a.trim.is_waiting()),
+                        (s::SNAPTRIM_ERROR, a.trim.has_failed()),
+                    ] {
+                        state |= if on { bit } else { 0 };
+                    }
                 } else if !self.missing.is_empty() || behind {
                     state |= s::RECOVERING;
                 } else if a.backfills.keys().any(|o| is_too_full(env, *o)) {
@@ -143,6 +150,8 @@ impl Pg {
             }
             _ => Vec::new(),
         };
+        stat.purged_snaps.clone_from(&self.info.purged_snaps);
+        stat.snaptrimq_len = self.active().map_or(0, |a| a.trim.queue_len());
         self.count_copies(&mut stat);
         self.info.stats.reported_seq = s.seq;
         stat

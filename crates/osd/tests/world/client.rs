@@ -29,6 +29,8 @@ struct Pending {
     number: Option<u32>,
     /// What was acknowledged when the read was sent.
     floor: u32,
+    /// What a read of a snapshot must show.
+    shown: Option<u32>,
     message: MOsdOp,
     target: Option<(usize, u32)>,
     sent_at: Time,
@@ -46,11 +48,52 @@ pub struct Client {
     pub count: usize,
     /// Requests of one object on their way at once.
     pub depth: u32,
+    /// Registers that are written under snapshots.
+    pub images: usize,
+    /// Images are not written for the moment.
+    pub still: bool,
+    /// Snapshots that live, with what each shows of every image.
+    pub snaps: BTreeMap<u64, BTreeMap<String, u32>>,
+    /// The newest snapshot there was.
+    pub snap_seq: u64,
+    /// Reads of snapshots that were right.
+    pub snap_reads: u64,
 }
 
 impl Client {
     pub fn is_idle(&self) -> bool {
         self.pending.is_empty()
+    }
+
+    /// True when no write of an image is on its way.
+    pub fn images_rest(&self) -> bool {
+        !self.pending.values().any(|p| p.number.is_some() && p.object.starts_with("image"))
+    }
+
+    /// A snapshot of all images as they are; no write of one may be on its way.
+    pub fn snapshot(&mut self) -> u64 {
+        assert!(self.images_rest());
+        self.snap_seq += 1;
+        let images = self.objects.iter().filter(|(name, _)| name.starts_with("image"));
+        let shown = images.map(|(name, known)| (name.clone(), known.sent)).collect();
+        self.snaps.insert(self.snap_seq, shown);
+        self.snap_seq
+    }
+
+    /// Forgets a snapshot that is to be removed. Reads of it no longer have a right answer.
+    pub fn forget_snap(&mut self, snap: u64) {
+        self.snaps.remove(&snap);
+        self.pending.retain(|_, p| p.message.snap != SnapId(snap));
+    }
+
+    /// Reads an image at a snapshot.
+    pub fn read_snap(&mut self, snap: u64, image: &str, now: Time) {
+        let shown = self.snaps[&snap].get(image).copied().unwrap_or(0);
+        self.request(image, vec![OsdOp::extent(OpCode::Read, 0, 0, Bytes::new())], None, now);
+        if let Some(p) = self.pending.get_mut(&self.last_tid) {
+            p.message.snap = SnapId(snap);
+            p.shown = Some(shown);
+        }
     }
 
     /// The server has a new life: requests to it are sent again.
@@ -75,11 +118,21 @@ impl Client {
             locator: ObjectLocator::new(PoolId(1)),
             object: name,
             ops,
+            snap: SnapId::HEAD,
+            snap_seq: SnapId(self.snap_seq),
+            snaps: self.snaps.keys().rev().map(|s| SnapId(*s)).collect(),
             ..MOsdOp::default()
         };
         let floor = self.objects.get(object).map_or(0, |k| k.acked);
-        let pending =
-            Pending { object: object.into(), number, floor, message, target: None, sent_at: now };
+        let pending = Pending {
+            object: object.into(),
+            number,
+            floor,
+            shown: None,
+            message,
+            target: None,
+            sent_at: now,
+        };
         self.pending.insert(self.last_tid, pending);
     }
 
@@ -160,6 +213,17 @@ impl Client {
                 self.overwrite(&register, now);
             }
         }
+        if !self.quiet && self.images > 0 {
+            let image = format!("image{}", random.below(self.images));
+            let snap = self.snaps.keys().nth(random.below(self.snaps.len())).copied();
+            let busy = self.pending.values().any(|p| p.object == image && p.number.is_some());
+            match snap {
+                Some(snap) if random.one_in(3) => self.read_snap(snap, &image, now),
+                _ if random.one_in(3) => self.read(&image, now),
+                _ if !busy && !self.still => self.overwrite(&image, now),
+                _ => {}
+            }
+        }
         let mut out = Vec::new();
         for (tid, p) in &mut self.pending {
             let raw = map.object_pg(&p.message.locator, &p.message.object);
@@ -204,10 +268,14 @@ impl Client {
                 self.acks += 1;
             }
             None => {
-                if p.object.starts_with("register") {
+                let data = || m.ops.first().map(|o| o.0.indata.clone()).unwrap_or_default();
+                if let Some(shown) = p.shown {
+                    self.snap_reads += 1;
+                    return check_snap(&p, m.result, &data(), shown);
+                }
+                if p.object.starts_with("register") || p.object.starts_with("image") {
                     self.reads += 1;
-                    let data = m.ops.first().map(|o| o.0.indata.clone()).unwrap_or_default();
-                    return check_register(&p, m.result, &data, known);
+                    return check_register(&p, m.result, &data(), known);
                 }
                 if m.result == -2 && p.floor == 0 {
                     return Ok(());
@@ -235,6 +303,20 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// A snapshot shows what it showed when it was made.
+fn check_snap(p: &Pending, result: i32, data: &Bytes, shown: u32) -> Result<(), String> {
+    let number = data.first_chunk::<4>().map(|c| u32::from_le_bytes(*c));
+    let right = match number {
+        None => result == -2 && shown.is_multiple_of(5),
+        Some(read) => read == shown && data.len() == 4 * (1 + read as usize % 40),
+    };
+    if right {
+        return Ok(());
+    }
+    let snap = p.message.snap;
+    Err(format!("{} at {snap} reads {result} {number:?}, it was {shown}", p.object))
 }
 
 fn check_register(p: &Pending, result: i32, data: &Bytes, known: &mut Known) -> Result<(), String> {

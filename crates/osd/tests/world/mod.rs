@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use seabed_cluster::{
-    AddrKind, EntityAddr, EntityAddrVec, EntityName, Now, OsdAddrs, OsdId, OsdMap, Time, UTime,
-    Uuid, feature, pg_state,
+    AddrKind, EntityAddr, EntityAddrVec, EntityName, Now, OsdAddrs, OsdId, OsdMap, SnapId, Time,
+    UTime, Uuid, feature, pg_state,
 };
 use seabed_messages::Packet;
 use seabed_osd::{Input, Level, Osd, OsdConfig, Outbox, Peer, SessionId, mkfs};
@@ -452,9 +452,10 @@ impl World {
     }
 }
 
-type Content = BTreeMap<Vec<u8>, (Vec<u8>, BTreeMap<Vec<u8>, Vec<u8>>, usize)>;
+type Content = BTreeMap<(Vec<u8>, SnapId), (Vec<u8>, BTreeMap<Vec<u8>, Vec<u8>>, usize)>;
 
-/// Objects of a PG in a store: name, data, attributes, number of omap keys.
+/// Objects of a PG in a store: name and snap, data, attributes, number of omap keys. Of the PG's
+/// own object the keys of the snap mapper count, and nothing else.
 pub fn contents(store: &MemStore, pg: seabed_cluster::PgId) -> Content {
     use seabed_cluster::{Collection, GhObject, SpgId};
     let coll = Collection::Pg(SpgId::replicated(pg));
@@ -462,16 +463,31 @@ pub fn contents(store: &MemStore, pg: seabed_cluster::PgId) -> Content {
         store.list(&coll, &GhObject::min(), &GhObject::max(), 100_000).unwrap_or_default();
     objects
         .iter()
-        .filter(|o| !o.is_pg_meta())
         .map(|o| {
+            if o.is_pg_meta() {
+                let keys = mapper_keys(store, &coll, o);
+                return ((Vec::new(), SnapId::HEAD), (Vec::new(), keys, 0));
+            }
             let data = store.read(&coll, o, 0, u64::MAX).unwrap().to_vec();
             let attrs = store.get_attrs(&coll, o).unwrap();
             let attrs = attrs.into_iter().map(|(k, v)| (k.to_vec(), v.to_vec())).collect();
             let omap =
                 store.omap_range(&coll, o, std::ops::Bound::Unbounded, 10_000).unwrap().0.len();
-            (o.hobj.name.to_vec(), (data, attrs, omap))
+            ((o.hobj.name.to_vec(), o.hobj.snap), (data, attrs, omap))
         })
         .collect()
+}
+
+fn mapper_keys(
+    store: &MemStore,
+    coll: &seabed_cluster::Collection,
+    meta: &seabed_cluster::GhObject,
+) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let (keys, more) =
+        store.omap_range(coll, meta, std::ops::Bound::Unbounded, 100_000).unwrap_or_default();
+    assert!(!more);
+    let ours = |key: &[u8]| key.starts_with(b"SNA_") || key.starts_with(b"OBJ_");
+    keys.into_iter().filter(|(k, _)| ours(k)).map(|(k, v)| (k.to_vec(), v.to_vec())).collect()
 }
 
 fn summary(packet: &Packet) -> String {

@@ -68,6 +68,28 @@ impl Mon {
         change.new_pool_max = PoolId(id);
     }
 
+    /// Begins to remove a snapshot of pool 1.
+    pub fn remove_snap(&mut self, snap: u64) {
+        self.change().new_removed_snaps.entry(PoolId(1)).or_default().insert(snap, 1);
+    }
+
+    /// Snapshots that every PG has trimmed, as far as told, are purged.
+    fn purge(&mut self) {
+        let map = self.map.clone();
+        for (pool, queue) in &map.removed_snaps_queue {
+            let mut done = queue.clone();
+            for seed in 0..map.pools[pool].pg_num {
+                match self.stats.get(&PgId::new(*pool, seed)) {
+                    Some(stat) => done.intersect(&stat.purged_snaps),
+                    None => return,
+                }
+            }
+            if !done.is_empty() {
+                self.change().new_purged_snaps.insert(*pool, done);
+            }
+        }
+    }
+
     pub fn change(&mut self) -> &mut Incremental {
         let next = self.map.epoch.next();
         self.pending.get_or_insert_with(|| Incremental::new(FSID, next))
@@ -205,6 +227,7 @@ impl Mon {
 
     /// Makes the next epoch, if anything is to change, and sends it round.
     pub fn tick(&mut self) -> Vec<(usize, Packet)> {
+        self.purge();
         if let Some(mut change) = self.pending.take() {
             let (map, _) = self.map.seal(&mut change, feature::PACIFIC_ALL).unwrap();
             self.incs.insert(change.epoch, change.encode(feature::PACIFIC_ALL));

@@ -172,6 +172,7 @@ impl Pg {
             self.log_line(env, Level::Warn, format_args!("too few copies to serve"));
         }
         self.stamps.became_active(env.now.wall);
+        self.trim_sees_map(env);
         self.submit(env, Transaction::new())?;
         self.share_info(env);
         env.out.request(Request::Report(self.id.pg));
@@ -191,7 +192,9 @@ impl Pg {
     /// An active primary sees a new map of the same interval.
     pub(crate) fn active_sees_map(&mut self, env: &mut Env<'_>) -> Step {
         self.lease_check_dead(env);
-        self.recover(env)
+        self.trim_sees_map(env);
+        self.recover(env)?;
+        self.trim(env)
     }
 
     /// Everything is where it belongs, or all that can be is.
@@ -246,6 +249,6 @@ impl Pg {
             }
         }
         env.out.request(Request::Report(self.id.pg));
-        Ok(())
+        self.trim(env)
     }
 }

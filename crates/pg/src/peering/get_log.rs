@@ -98,7 +98,7 @@ impl Pg {
             self.info.stats.stats = info.stats.stats.clone();
         }
         let mut tx = Transaction::new();
-        self.remove_objects(&mut tx, &undone);
+        self.remove_objects(env, &mut tx, &undone)?;
         self.submit(env, tx)?;
         Ok(())
     }

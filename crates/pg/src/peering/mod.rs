@@ -158,6 +158,8 @@ pub(crate) struct Active {
     pub(crate) recovery: Recovery,
     /// Everything is where it belongs.
     pub(crate) clean: bool,
+    /// Clones of removed snapshots are let go.
+    pub(crate) trim: crate::snap::Trim,
 }
 
 impl Active {

@@ -87,7 +87,7 @@ impl Pg {
             return Ok(());
         } else {
             let undone = log::merge(&mut self.log, &mut self.missing, &mut self.info, log, &info);
-            self.remove_objects(&mut tx, &undone);
+            self.remove_objects(env, &mut tx, &undone)?;
             if !self.info.is_incomplete() {
                 self.info.stats.stats = info.stats.stats.clone();
             }
@@ -106,7 +106,7 @@ impl Pg {
         if self.log.head() > info.last_update {
             let to = info.last_update;
             let undone = log::rewind(&mut self.log, &mut self.missing, &mut self.info, to);
-            self.remove_objects(&mut tx, &undone);
+            self.remove_objects(env, &mut tx, &undone)?;
         }
         if self.log.head() != info.last_update {
             let (have, want) = (self.log.head(), info.last_update);
@@ -132,6 +132,7 @@ impl Pg {
             self.info.last_epoch_started = info.last_epoch_started;
             self.info.last_interval_started = info.last_interval_started;
         }
+        self.info.purged_snaps.clone_from(&info.purged_snaps);
         self.update_last_complete();
         let tx = self.submit(env, tx)?;
         self.note_complete(tx);
@@ -146,8 +147,12 @@ impl Pg {
         Ok(())
     }
 
-    /// Later news of the primary: history and statistics.
+    /// Later news of the primary: history and purged snapshots.
     fn news(&mut self, env: &mut Env<'_>, info: &PgInfo) -> Step {
+        if self.info.purged_snaps != info.purged_snaps {
+            self.info.purged_snaps.clone_from(&info.purged_snaps);
+            self.info_dirty = true;
+        }
         if self.info.history.merge(&info.history) {
             self.info_dirty = true;
         }

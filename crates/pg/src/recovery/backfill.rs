@@ -311,7 +311,7 @@ impl Pg {
         }
         let gone: BTreeSet<HObject> = m.objects.iter().map(|(o, _)| o.clone()).collect();
         let mut tx = Transaction::new();
-        self.remove_objects(&mut tx, &gone.into_iter().collect::<Vec<_>>());
+        self.remove_objects(env, &mut tx, &gone.into_iter().collect::<Vec<_>>())?;
         self.submit(env, tx)?;
         Ok(())
     }

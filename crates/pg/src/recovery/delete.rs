@@ -10,7 +10,7 @@ impl Pg {
     /// Removes an object that the primary itself should no longer have.
     pub(super) fn delete_here(&mut self, env: &mut Env<'_>, object: &HObject) -> Step {
         let mut tx = Transaction::new();
-        tx.remove(&self.coll, &self.gh(object));
+        self.remove_objects(env, &mut tx, std::slice::from_ref(object))?;
         self.missing.remove(object);
         self.update_last_complete();
         self.submit_arrival(env, tx)?;
@@ -51,7 +51,7 @@ impl Pg {
             if self.missing.get(object).is_some_and(|i| i.need > *version) {
                 continue;
             }
-            tx.remove(&self.coll, &self.gh(object));
+            self.remove_objects(env, &mut tx, std::slice::from_ref(object))?;
             self.missing.remove(object);
         }
         self.update_last_complete();

@@ -1,5 +1,6 @@
 //! Bringing copies up to their logs: what the primary lacks is pulled, what others lack is pushed,
-//! copies whose log does not reach back are filled object by object.
+//! copies whose log does not reach back are filled object by object. Clones are objects like
+//! others, sent whole; the primary gets a clone after its head, whose snapset tells what it serves.
 //!
 //! Invariants: an object that is on its way is not written; a copy counts as having an object when
 //! it said so after its disk did; an object that has arrived in part has no `_` attribute, and its
@@ -83,7 +84,9 @@ impl Pg {
         }
         let idle =
             |o: &&HObject| !recovery.active.contains_key(*o) && !recovery.unfound.contains(*o);
-        if let Some(object) = self.missing.by_need().map(|(_, o)| o).find(idle) {
+        let able = |o: &&HObject| idle(o) && !self.lacks_head(o);
+        let wanted = self.wanted_objects().filter(|o| self.missing.contains(o));
+        if let Some(object) = wanted.chain(self.missing.by_need().map(|(_, o)| o)).find(able) {
             return Some(object.clone());
         }
         let primary = self.primary()?;
@@ -96,8 +99,17 @@ impl Pg {
             .cloned()
     }
 
+    /// True for a clone whose head, which says what the clone serves, must come first.
+    fn lacks_head(&self, object: &HObject) -> bool {
+        let stays = |o: &HObject| self.missing.get(o).is_some_and(|item| !item.is_delete());
+        !object.is_head() && stays(object) && stays(&object.head())
+    }
+
     /// An object that a client waits for comes before all others.
     pub(crate) fn recover_now(&mut self, env: &mut Env<'_>, object: &HObject) -> Step {
+        if self.lacks_head(object) {
+            return self.recover_now(env, &object.head());
+        }
         let Some(active) = self.active() else { return Ok(()) };
         let waits = active.recovery.active.contains_key(object)
             || active.recovery.unfound.contains(object)

@@ -19,8 +19,7 @@ impl Pg {
         if let Some(active) = self.active_mut() {
             active.recovery.active.entry(object.clone()).or_default().from = Some(from);
         }
-        self.send_pull(env, from, object, need, RecoveryProgress::default());
-        Ok(())
+        self.send_pull(env, from, object, need, RecoveryProgress::default())
     }
 
     /// A copy that has the object in the version needed.
@@ -49,14 +48,21 @@ impl Pg {
         object: &HObject,
         version: EVersion,
         progress: RecoveryProgress,
-    ) {
+    ) -> Step {
         let mut info = RecoveryInfo {
             soid: object.clone(),
             version,
             size: u64::MAX,
             ..RecoveryInfo::default()
         };
-        info.copy_subset.insert(0, u64::MAX);
+        if !object.is_head() {
+            // What is told comes back with the clone.
+            info.snapset = self.snapset_here(env, &object.head())?.unwrap_or_default();
+            if let Some(size) = info.snapset.clone_size.get(&object.snap) {
+                info.size = *size;
+            }
+        }
+        info.copy_subset.insert(0, info.size);
         let pull =
             PullOp { soid: object.clone(), recovery_info: info, progress, ..PullOp::default() };
         let message = MPgPull {
@@ -72,6 +78,7 @@ impl Pg {
         let urgent = self.wanted_objects().any(|o| o == object);
         let priority = if urgent { priority::HIGH } else { priority::RECOVERY };
         env.out.send(Peer::Osd(to), Packet::from(message).at_priority(priority));
+        Ok(())
     }
 
     /// The primary asks us for objects.
@@ -81,7 +88,10 @@ impl Pg {
         }
         for pull in &m.pulls {
             let push = match self.build_push(env, &pull.soid, pull.progress.clone())? {
-                Built::Push(push) if !self.missing.contains(&pull.soid) => *push,
+                Built::Push(mut push) if !self.missing.contains(&pull.soid) => {
+                    push.recovery_info.snapset = pull.recovery_info.snapset.clone();
+                    *push
+                }
                 // Version zero says that the object is not here.
                 _ => PushOp { soid: pull.soid.clone(), ..PushOp::default() },
             };
@@ -109,12 +119,15 @@ impl Pg {
         let mut tx = Transaction::new();
         let whole = self.apply_push(&mut tx, push);
         if whole {
+            if !object.is_head() {
+                let snapset = self.snapset_here(env, &object.head())?.unwrap_or_default();
+                self.map_arrived(env, &mut tx, &object, &snapset)?;
+            }
             self.arrived(&object, push.version);
         }
         self.submit_arrival(env, tx)?;
         if !whole {
-            self.send_pull(env, from, &object, need, push.after.clone());
-            return Ok(());
+            return self.send_pull(env, from, &object, need, push.after.clone());
         }
         self.start_object(env, &object)
     }

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use seabed_cluster::{
     EVersion, HObject, IntervalSet, ObjectInfo, OsdId, PgShard, PushOp, PushReplyOp, RecoveryInfo,
-    RecoveryProgress,
+    RecoveryProgress, SnapSet,
 };
 use seabed_denc::{Bytes, BytesMut, Decode};
 use seabed_messages::{MPgPush, MPgPushReply, Packet};
@@ -92,11 +92,17 @@ impl Pg {
         }
         let mut copy_subset = IntervalSet::new();
         copy_subset.insert(0, size);
+        // A copy that is asked by its primary repeats the snapset it was told.
+        let snapset = match object.is_head() || !self.is_primary() {
+            true => SnapSet::default(),
+            false => self.snapset_here(env, &object.head())?.unwrap_or_default(),
+        };
         push.recovery_info = RecoveryInfo {
             soid: object.clone(),
             version,
             size,
             object_info: info,
+            snapset,
             copy_subset,
             ..RecoveryInfo::default()
         };
@@ -159,6 +165,9 @@ impl Pg {
                 continue;
             }
             if self.apply_push(&mut tx, push) {
+                if !push.soid.is_head() {
+                    self.map_arrived(env, &mut tx, &push.soid, &push.recovery_info.snapset)?;
+                }
                 self.arrived(&push.soid, push.version);
             }
             replies.push(PushReplyOp { soid: push.soid.clone(), ..PushReplyOp::default() });
