@@ -187,7 +187,8 @@ impl CrushMap {
         })
     }
 
-    fn dump_choose_args(&self) -> Value {
+    /// Weight-sets and replaced ids by key.
+    pub fn dump_choose_args(&self) -> Value {
         let mut all = Map::new();
         for (key, args) in self.choose_args.iter() {
             let mut list = Vec::new();

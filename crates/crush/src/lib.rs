@@ -22,6 +22,7 @@ mod ln;
 mod map;
 mod mapper;
 mod names;
+mod rework;
 mod rule;
 mod rule_edit;
 mod tester;
