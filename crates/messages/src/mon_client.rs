@@ -30,8 +30,11 @@ use crate::Paxos;
 use crate::declare::message;
 
 message! {
-    /// Sent on sessions with watches; says nothing.
-    pub struct MPing {}
+    /// Sent on sessions with watches, then says nothing. A monitor answers one with its state and
+    /// the cluster's health as JSON, which the sender reads whatever the version.
+    pub struct MPing {
+        report: String [since 2],
+    }
 }
 
 message! {

@@ -157,7 +157,7 @@ fn encode_as<M: Body>(message: &M, features: Features) -> RawMessage {
 }
 
 registry! {
-    2 "ping" Ping(MPing) 1/1 1 DEFAULT "client" => "osd", "mon_client";
+    2 "ping" Ping(MPing) 2/1 1 DEFAULT "client" => "osd", "mon_client";
     4 "mon_map" MonMap(MMonMap) 1/1 1 HIGH "mon" => "all", "mon_client";
     5 "mon_get_map" MonGetMap(MMonGetMap) 1/1 1 DEFAULT "all" => "mon", "mon_client";
     6 "mon_get_osdmap" MonGetOsdMap(MMonGetOsdMap) 1/1 1 DEFAULT "all" => "mon", "mon_client";

@@ -84,7 +84,9 @@ pub fn mkfs(log: &mut dyn MapLog, new: &Mkfs, now: UTime) -> Result<(), MkfsErro
 /// The increment to epoch 1: a whole map, as Ceph makes it.
 fn first_map(new: &Mkfs, now: UTime) -> Result<Incremental, MapError> {
     let settings = Settings::new();
-    let options = Options { settings: &settings, started: &new.options, mon: &new.mon };
+    let injected = BTreeMap::new();
+    let options =
+        Options { injected: &injected, settings: &settings, started: &new.options, mon: &new.mon };
     let mut map = OsdMap::empty(new.fsid, now);
     map.epoch = Epoch(1);
     map.flags = flag::map::FRESH;

@@ -1,31 +1,75 @@
 //! Commands that read options and the config-key store.
 
+use seabed_cluster::Errno;
 use serde_json::{Map, Value, json};
 
 use super::misc::text_or;
 use super::text::{Align, Table};
 use super::{Answer, Command, Refusal, Reply, View};
-use crate::options::{self, effective, normal};
+use crate::options::target::{Place, Target, is_section};
+use crate::options::{self, Settings, effective, normal, table};
 
-/// Options that take effect without a restart: all that are here.
-fn config_row(who: &str, name: &str, value: &str) -> Value {
-    json!({
-        "section": who,
-        "name": name,
-        "value": value,
-        "level": "advanced",
-        "can_update_at_runtime": true,
-        "mask": "",
-    })
+/// A setting as it is shown.
+struct Row<'a> {
+    target: Target<'a>,
+    name: &'a str,
+    value: &'a str,
 }
 
-fn config_table(rows: impl Iterator<Item = (String, String, String)>) -> String {
+impl Row<'_> {
+    fn level(&self) -> &'static str {
+        // An option that was forced in is one nobody knows.
+        table::find(self.name).map_or("unknown", |o| o.level)
+    }
+
+    fn json(&self) -> Value {
+        let mut out = Map::new();
+        out.insert("section".into(), json!(self.target.section));
+        out.insert("name".into(), json!(self.name));
+        out.insert("value".into(), json!(self.value));
+        out.insert("level".into(), json!(self.level()));
+        out.insert("can_update_at_runtime".into(), json!(true));
+        out.insert("mask".into(), json!(self.target.mask()));
+        if let Some((kind, name)) = self.target.location {
+            out.insert("location_type".into(), json!(kind));
+            out.insert("location_value".into(), json!(name));
+        }
+        if let Some(class) = self.target.class {
+            out.insert("device_class".into(), json!(class));
+        }
+        Value::Object(out)
+    }
+}
+
+/// All settings in the order in which they are shown.
+fn rows(settings: &Settings) -> Vec<Row<'_>> {
+    let mut out: Vec<Row<'_>> = Vec::new();
+    for ((who, name), value) in settings {
+        let Some(target) = Target::parse(who) else { continue };
+        out.push(Row { target, name, value });
+    }
+    out.sort_by_cached_key(|r| {
+        let (kind, section, plain, mask) = r.target.rank();
+        (kind, section, r.name, plain, mask)
+    });
+    out
+}
+
+fn show_table<'a>(rows: impl Iterator<Item = &'a Row<'a>>, indent: bool) -> String {
     let mut t = Table::new();
     for name in ["WHO", "MASK", "LEVEL", "OPTION", "VALUE", "RO"] {
         t.plain(name, Align::Left);
     }
-    for (who, name, value) in rows {
-        t.row([who, String::new(), "advanced".into(), name, value, String::new()]);
+    for r in rows {
+        let pad = if indent { "  ".repeat(r.target.depth()) } else { String::new() };
+        t.row([
+            pad + r.target.section,
+            r.target.mask(),
+            r.level().to_string(),
+            r.name.to_string(),
+            r.value.to_string(),
+            String::new(),
+        ]);
     }
     t.render()
 }
@@ -34,19 +78,23 @@ fn config_table(rows: impl Iterator<Item = (String, String, String)>) -> String 
 pub fn config(view: &View<'_>, command: &Command) -> Answer {
     let settings = &view.state.settings;
     match command.prefix.as_str() {
-        "config dump" => text_or(
-            command,
-            || config_table(settings.iter().map(|((w, n), v)| (w.clone(), n.clone(), v.clone()))),
-            || settings.iter().map(|((w, n), v)| config_row(w, n, v)).collect(),
-        ),
+        "config dump" => {
+            let rows = rows(settings);
+            text_or(
+                command,
+                || show_table(rows.iter(), true),
+                || rows.iter().map(Row::json).collect(),
+            )
+        }
         "config ls" => {
-            let names = options::TABLE.iter().map(|(n, _)| *n);
+            let names = table::TABLE.iter().map(|o| o.name);
             text_or(
                 command,
                 || names.clone().map(|n| format!("{n}\n")).collect(),
                 || json!(names.clone().collect::<Vec<_>>()),
             )
         }
+        "config help" => help(command),
         "config log" => config_log(view, command),
         "config generate-minimal-conf" => {
             let m = &view.state.monmap;
@@ -58,71 +106,152 @@ pub fn config(view: &View<'_>, command: &Command) -> Answer {
                 hosts.join(" ")
             )))
         }
-        "config show" => {
-            let who = command.need("who")?;
-            let set = effective(settings, &who);
-            if let Some(key) = command.str("key") {
-                return one_option(view, &who, &key);
-            }
-            text_or(
-                command,
-                || {
-                    let mut t = Table::new();
-                    for name in ["NAME", "VALUE", "SOURCE"] {
-                        t.plain(name, Align::Left);
-                    }
-                    for (name, (_, value)) in &set {
-                        t.row([name.clone(), value.clone(), "mon".into()]);
-                    }
-                    t.render()
-                },
-                || {
-                    let row = |(n, (_, v)): (&String, &(String, String))| {
-                        let source = "mon";
-                        json!({"name": n, "value": v, "source": source})
-                    };
-                    set.iter().map(row).collect()
-                },
-            )
-        }
-        _ => {
-            let who = command.need("who")?;
-            if let Some(key) = command.str("key") {
-                return one_option(view, &who, &key);
-            }
-            let set = effective(settings, &who);
-            text_or(
-                command,
-                || config_table(set.iter().map(|(n, (w, v))| (w.clone(), n.clone(), v.clone()))),
-                || {
-                    let row = |(n, (w, v)): (&String, &(String, String))| {
-                        let value = json!({
-                            "value": v,
-                            "section": w,
-                            "mask": {},
-                            "can_update_at_runtime": true,
-                        });
-                        (n.clone(), value)
-                    };
-                    Value::Object(set.iter().map(row).collect())
-                },
-            )
-        }
+        "config show" | "config show-with-defaults" => show(view, command),
+        _ => get(view, command),
     }
 }
 
+fn help(command: &Command) -> Answer {
+    let key = normal(&command.need("key")?);
+    let o = table::find(&key).ok_or_else(|| {
+        Refusal::not_found(format!("configuration option '{key}' not recognized"))
+    })?;
+    let default = match o.normal(o.default) {
+        Ok(text) => serde_json::from_str(&text).unwrap_or_else(|_| json!(text)),
+        Err(_) => json!(o.default),
+    };
+    text_or(
+        command,
+        || {
+            let table::Known { name, help, level, default, .. } = o;
+            let mut out = format!("{name} - {help}\n  ({}, {level})\n", o.type_word());
+            out.push_str(&format!("  Default: {default}\n"));
+            if !o.min().is_empty() {
+                out.push_str(&format!("  Minimum: {}\n", o.min()));
+            }
+            out + "  Can update at runtime: true\n"
+        },
+        || {
+            json!({
+                "name": o.name,
+                "type": o.type_word(),
+                "level": o.level,
+                "desc": o.help,
+                "long_desc": "",
+                "default": default,
+                "daemon_default": "",
+                "tags": [],
+                "services": [],
+                "see_also": [],
+                "min": o.min(),
+                "max": "",
+                "can_update_at_runtime": true,
+                "flags": ["runtime"],
+            })
+        },
+    )
+}
+
+/// The options of an entity as set in the cluster.
+fn get(view: &View<'_>, command: &Command) -> Answer {
+    let who = command.need("who")?;
+    if !is_section(&who) {
+        return Err(Refusal::invalid(format!("unrecognized entity '{who}'")));
+    }
+    if let Some(key) = command.str("key") {
+        return one_option(view, &who, &normal(&key));
+    }
+    let set = effective(&view.state.settings, &who, &Place::of(view.map(), &who));
+    let rows: Vec<Row<'_>> = set
+        .iter()
+        .filter_map(|(name, (who, value))| Some(Row { target: Target::parse(who)?, name, value }))
+        .collect();
+    text_or(
+        command,
+        || show_table(rows.iter(), false),
+        || {
+            let row = |r: &Row<'_>| {
+                let mut mask = Map::new();
+                mask.extend(r.target.location.map(|(k, n)| (k.to_string(), json!(n))));
+                mask.extend(r.target.class.map(|c| ("class".to_string(), json!(c))));
+                let value = json!({
+                    "value": r.value,
+                    "section": r.target.section,
+                    "mask": mask,
+                    "can_update_at_runtime": true,
+                });
+                (r.name.to_string(), value)
+            };
+            Value::Object(rows.iter().map(row).collect())
+        },
+    )
+}
+
 fn one_option(view: &View<'_>, who: &str, key: &str) -> Answer {
-    let key = normal(key);
     if key == "fsid" {
         return Ok(Reply::text(format!("{}\n", view.state.monmap.fsid)));
     }
-    if let Some((_, value)) = effective(&view.state.settings, who).get(&key) {
+    let place = Place::of(view.map(), who);
+    if let Some((_, value)) = effective(&view.state.settings, who, &place).get(key) {
         return Ok(Reply::text(format!("{value}\n")));
     }
-    let started = who.starts_with("mon").then(|| view.config.options.get(&key)).flatten();
-    let value = started.map(String::as_str).or_else(|| options::default(&key));
+    let started = who.starts_with("mon").then(|| view.config.options.get(key)).flatten();
+    let value = started.map(String::as_str).or_else(|| options::default(key));
     let value = value.ok_or_else(|| Refusal::not_found(format!("unrecognized key '{key}'")))?;
     Ok(Reply::text(format!("{value}\n")))
+}
+
+/// True if there is such a daemon, running.
+fn runs(view: &View<'_>, kind: &str, id: &str) -> bool {
+    match kind {
+        "osd" => super::parse::parse_osd(id).is_some_and(|o| view.map().is_up(o)),
+        "mon" => view.config.name == id,
+        "mgr" => view.mgr.available && view.mgr.active_name == id,
+        _ => false,
+    }
+}
+
+/// What a daemon that runs has been given.
+fn show(view: &View<'_>, command: &Command) -> Answer {
+    let who = command.need("who")?;
+    let (kind, id) = who
+        .split_once('.')
+        .filter(|_| is_section(&who))
+        .ok_or_else(|| Refusal::invalid("invalid daemon name: use <type>.<id>"))?;
+    if !runs(view, kind, id) {
+        return Err(Refusal::not_found(format!("no config state for daemon {who}")));
+    }
+    if let Some(key) = command.str("key") {
+        return one_option(view, &who, &normal(&key)).map_err(|e| match e.errno {
+            Errno::ENOENT => Refusal::not_found(""),
+            _ => e,
+        });
+    }
+    let set = effective(&view.state.settings, &who, &Place::of(view.map(), &who));
+    let mut all: Vec<(&str, &str, &str)> =
+        set.iter().map(|(name, (_, value))| (name.as_str(), value.as_str(), "mon")).collect();
+    if command.prefix.ends_with("with-defaults") {
+        let unset = table::TABLE.iter().filter(|o| !set.contains_key(o.name));
+        all.extend(unset.map(|o| (o.name, o.default, "default")));
+        all.sort_unstable();
+    }
+    text_or(
+        command,
+        || {
+            let mut t = Table::new();
+            for name in ["NAME", "VALUE", "SOURCE"] {
+                t.plain(name, Align::Left);
+            }
+            for (name, value, source) in &all {
+                t.row([name.to_string(), value.to_string(), source.to_string()]);
+            }
+            t.render()
+        },
+        || {
+            let row = |(name, value, source): &(&str, &str, &str)| json!({"name": name, "value": value, "source": source});
+            all.iter().map(row).collect()
+        },
+    )
 }
 
 fn config_log(view: &View<'_>, command: &Command) -> Answer {

@@ -4,7 +4,7 @@ use seabed_cluster::OsdId;
 use serde_json::{Value, json};
 
 use super::osd_read::id_args;
-use super::{Answer, Command, Format, Refusal, Reply, View, tree};
+use super::{Answer, Command, Format, Refusal, Reply, View, crush_weight_set, tree};
 
 /// `osd crush …` that read.
 pub fn run(view: &View<'_>, command: &Command) -> Answer {
@@ -62,10 +62,14 @@ pub fn run(view: &View<'_>, command: &Command) -> Answer {
             Ok(Reply::json(&json!(osds), command.format))
         }
         "osd crush get-device-class" => {
-            let osds = id_args(map, &command.list("ids"))?;
+            let mut osds = id_args(map, &command.list("ids"))?;
+            osds.retain(|o| map.exists(*o));
             let class = |o: &OsdId| crush.item_class(o.0).unwrap_or("").to_string();
+            if plain && osds.len() == 1 {
+                return Ok(Reply::text(class(&osds[0]) + "\n"));
+            }
             if plain {
-                let text: String = osds.iter().map(|o| class(o) + "\n").collect();
+                let text: String = osds.iter().map(|o| format!("osd.{o} {}\n", class(o))).collect();
                 return Ok(Reply::text(text));
             }
             let list: Vec<Value> =
@@ -80,7 +84,13 @@ pub fn run(view: &View<'_>, command: &Command) -> Answer {
             }
             Ok(Reply::json(&json!({"straw_calc_version": version}), command.format))
         }
-        "osd crush weight-set dump" => Ok(Reply::json(&json!({}), command.format)),
-        _ => lines(Vec::new()),
+        "osd crush rule ls-by-class" => {
+            let class = command.need("class")?;
+            let unknown = || format!("failed to get rules by class '{class}'");
+            let id = crush.class_id(&class).ok_or_else(|| Refusal::not_found(unknown()))?;
+            let rules = crush.rules_of_class(id);
+            lines(rules.filter_map(|r| crush.rule_name(r).map(str::to_string)).collect())
+        }
+        _ => crush_weight_set::read(view, command),
     }
 }

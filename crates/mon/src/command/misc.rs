@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use seabed_cluster::{EntityType, feature};
+use seabed_cluster::{EntityType, Errno, feature};
 use seabed_denc::Encode;
 use serde_json::{Map, Value, json};
 
@@ -51,6 +51,9 @@ fn short_version(version: &str) -> &str {
 pub fn mon(view: &View<'_>, command: &Command) -> Answer {
     let m = &view.state.monmap;
     let name = &view.config.name;
+    if let Some(epoch) = command.int("epoch")?.filter(|n| *n != i64::from(m.epoch.0)) {
+        return Err(Refusal::not_found(format!("there is no map for epoch {epoch}")));
+    }
     match command.prefix.as_str() {
         "mon dump" => {
             let status = format!("dumped monmap epoch {}", m.epoch);
@@ -88,7 +91,11 @@ pub fn mon(view: &View<'_>, command: &Command) -> Answer {
         ),
         "mon metadata" => {
             let one = mon_metadata(view);
-            let value = if command.str("id").is_some() { one } else { json!([one]) };
+            let value = match command.str("id") {
+                None => json!([one]),
+                Some(id) if id == *name => one,
+                Some(_) => return Err(Refusal::not_found("requested mon not found")),
+            };
             Ok(Reply::json(&value, command.format))
         }
         "mon versions" => Ok(Reply::json(&json!({&view.config.version: 1}), command.format)),
@@ -104,7 +111,30 @@ pub fn mon(view: &View<'_>, command: &Command) -> Answer {
             Ok(Reply::json(&json!({value: 1}), command.format))
         }
         "mon feature ls" => feature_ls(view, command),
+        "mon ok-to-stop" | "mon ok-to-rm" | "mon ok-to-add-offline" => ok_to(view, command),
         _ => quorum_status(view, command),
+    }
+}
+
+/// May the only monitor be without itself? No; without others it may.
+fn ok_to(view: &View<'_>, command: &Command) -> Answer {
+    let name = &view.config.name;
+    let busy = |text: String| Err(Refusal::new(Errno::EBUSY, text));
+    match command.prefix.as_str() {
+        "mon ok-to-stop" => {
+            let ids = command.list("ids");
+            let shown = ids.join(",");
+            if ids.contains(name) {
+                return busy(format!("no monitor would be left after stopping mons [{shown}]"));
+            }
+            let text = format!("quorum should be preserved ({name}) after stopping [{shown}]");
+            Ok(Reply::status(text))
+        }
+        "mon ok-to-rm" => match command.need("id")? {
+            id if id == *name => busy(format!("removing mon.{id} would break quorum")),
+            id => Ok(Reply::status(format!("mon.{id} does not exist"))),
+        },
+        _ => busy("adding a monitor may break quorum (until that monitor starts)".to_string()),
     }
 }
 
@@ -112,7 +142,18 @@ fn feature_ls(view: &View<'_>, command: &Command) -> Answer {
     let m = &view.state.monmap;
     let all = mon_dump::mon_features(seabed_cluster::mon_feature::PACIFIC_ALL);
     let persistent = mon_dump::mon_features(m.persistent_features);
-    let list = |l: &[&str]| format!("[{}]", l.join(","));
+    let with_value = command.str("with_value").is_some();
+    let bit = |name: &str| {
+        let found = seabed_cluster::mon_feature::NAMES.iter().find(|(_, n)| *n == name);
+        found.map_or(0, |(bit, _)| *bit)
+    };
+    let list = |l: &[&str]| {
+        let named = l.iter().map(|n| match with_value {
+            true => format!("{n}({})", bit(n)),
+            false => (*n).to_string(),
+        });
+        format!("[{}]", named.collect::<Vec<_>>().join(","))
+    };
     text_or(
         command,
         || {
@@ -139,6 +180,28 @@ fn feature_ls(view: &View<'_>, command: &Command) -> Answer {
     )
 }
 
+/// The state of this monitor.
+pub fn mon_status(view: &View<'_>) -> Value {
+    let m = &view.state.monmap;
+    let features = json!({
+        "quorum_con": feature::PACIFIC_ALL.to_string(),
+        "quorum_mon": mon_dump::mon_features(m.persistent_features),
+    });
+    json!({
+        "name": view.config.name,
+        "rank": 0,
+        "state": "leader",
+        "election_epoch": ELECTION_EPOCH,
+        "quorum": [0],
+        "quorum_age": quorum_age(view).as_secs(),
+        "features": features,
+        "outside_quorum": [],
+        "extra_probe_peers": [],
+        "sync_provider": [],
+        "monmap": mon_dump::monmap(m),
+    })
+}
+
 fn quorum_status(view: &View<'_>, command: &Command) -> Answer {
     let m = &view.state.monmap;
     let name = &view.config.name;
@@ -147,19 +210,7 @@ fn quorum_status(view: &View<'_>, command: &Command) -> Answer {
         "quorum_mon": mon_dump::mon_features(m.persistent_features),
     });
     let value = if command.prefix == "mon_status" {
-        json!({
-            "name": name,
-            "rank": 0,
-            "state": "leader",
-            "election_epoch": ELECTION_EPOCH,
-            "quorum": [0],
-            "quorum_age": quorum_age(view).as_secs(),
-            "features": features,
-            "outside_quorum": [],
-            "extra_probe_peers": [],
-            "sync_provider": [],
-            "monmap": mon_dump::monmap(m),
-        })
+        mon_status(view)
     } else {
         json!({
             "election_epoch": ELECTION_EPOCH,
@@ -241,6 +292,10 @@ pub fn mgr(view: &View<'_>, command: &Command) -> Answer {
             "enabled_modules": [],
             "disabled_modules": [],
         }),
+        "mgr metadata" if command.str("who").is_some_and(|who| who != *name) => {
+            let who = command.str("who").unwrap_or_default();
+            return Err(Refusal::not_found(format!("mgr.{who} does not exist")));
+        }
         "mgr metadata" => {
             let mut meta = mon_metadata(view);
             if let Value::Object(fields) = &mut meta {
@@ -263,12 +318,25 @@ pub fn mgr(view: &View<'_>, command: &Command) -> Answer {
             "optimize_result": "",
             "plans": [],
         }),
-        "crash ls" | "crash ls-new" | "device ls" => {
-            if f == Format::Plain {
-                return Ok(Reply::default());
-            }
+        "crash ls" | "crash ls-new" if f == Format::Plain => return Ok(Reply::default()),
+        "device ls" if f == Format::Plain => {
+            let text = "DEVICE  HOST:DEV  DAEMONS  WEAR  LIFE EXPECTANCY\n";
+            return Ok(Reply::text(text));
+        }
+        "device ls-by-daemon" if f == Format::Plain => {
+            return Ok(Reply::text("DEVICE  HOST:DEV  EXPECTED FAILURE\n"));
+        }
+        "device ls-by-host" if f == Format::Plain => {
+            return Ok(Reply::text("DEVICE  DEV  DAEMONS  EXPECTED FAILURE\n"));
+        }
+        "crash ls" | "crash ls-new" | "device ls" | "device ls-by-daemon" | "device ls-by-host" => {
             json!([])
         }
+        "device info" => {
+            let id = command.need("devid")?;
+            return Err(Refusal::not_found(format!("device {id} not found")));
+        }
+        "progress json" => json!({"completed": [], "events": []}),
         "crash stat" => return Ok(Reply::text("0 crashes recorded\n")),
         "progress" => return Ok(Reply::status("Nothing in progress")),
         _ => json!({}),
@@ -299,6 +367,7 @@ pub fn fs(command: &Command) -> Answer {
             || "\n".into(),
             || json!({"fsmap": map(), "mdsmap_first_committed": 1, "mdsmap_last_committed": 1}),
         ),
+        "mds metadata" => Ok(Reply::json(&json!([]), command.format)),
         _ => Ok(Reply::json(&json!({}), command.format)),
     }
 }
@@ -320,10 +389,10 @@ pub fn node_ls(view: &View<'_>, command: &Command) -> Answer {
     }
     match command.str("type").as_deref() {
         None | Some("all") => Ok(Reply::json(&Value::Object(out), command.format)),
-        Some(kind) => {
-            let part = out.remove(kind).unwrap_or_else(|| json!({}));
-            Ok(Reply::json(&part, command.format))
-        }
+        Some(kind) => match out.remove(kind) {
+            Some(part) => Ok(Reply::json(&part, command.format)),
+            None => Ok(Reply::default()),
+        },
     }
 }
 
@@ -342,20 +411,39 @@ pub fn log_last(view: &View<'_>, command: &Command) -> Answer {
 
 /// `auth …`: with method `none` there are no keys, and none can be made yet.
 pub fn auth(command: &Command) -> Answer {
+    let entity = command.str("entity").unwrap_or_default();
+    let valid = entity.split_once('.').is_some_and(|(kind, id)| {
+        !id.is_empty() && ["mon", "mgr", "osd", "mds", "client", "auth"].contains(&kind)
+    });
     match command.prefix.as_str() {
+        "auth get-or-create" | "auth get-or-create-key" | "auth add" if !valid => {
+            Err(Refusal::invalid("bad entity name"))
+        }
+        "auth get-or-create" | "auth get-or-create-key" | "auth add"
+            if !command.list("caps").len().is_multiple_of(2) =>
+        {
+            Err(Refusal::invalid("bad capabilities request; odd number of arguments"))
+        }
+        "auth export" if entity.is_empty() => Ok(Reply::status("exported master keyring")),
+        _ if !entity.is_empty() && !valid => {
+            Err(Refusal::invalid(format!("invalid entity_auth {entity}")))
+        }
+        "auth rm" | "auth del" => Ok(Reply::status(format!("entity {entity} does not exist"))),
+        "auth caps" => Err(Refusal::not_found(format!("couldn't find entry {entity}"))),
+        "auth export" => Err(Refusal::not_found(format!("no key for {entity}"))),
         "auth ls" | "auth list" => {
             if command.format == Format::Plain {
                 Ok(Reply::status("no installed auth entries!\n"))
             } else {
-                Ok(Reply::json(&json!({"auth_dump": []}), command.format))
+                Ok(Reply::json(&json!({}), command.format))
             }
         }
-        "auth get" | "auth get-key" | "auth print-key" => {
-            let entity = command.need("entity")?;
-            Err(Refusal::not_found(format!("failed to find {entity} in keyring")))
+        "auth get" => Err(Refusal::not_found(format!("failed to find {entity} in keyring"))),
+        "auth get-key" | "auth print-key" => {
+            Err(Refusal::not_found(format!("don't have {entity}")))
         }
         _ => Err(Refusal::new(
-            seabed_cluster::Errno::EOPNOTSUPP,
+            Errno::EOPNOTSUPP,
             "this cluster authenticates nobody (auth none): there are no keys to make or change",
         )),
     }

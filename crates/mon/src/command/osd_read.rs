@@ -54,7 +54,7 @@ pub fn of_epoch(view: &View<'_>, command: &Command) -> Answer {
         }
         "osd ls-tree" => ls_tree(&map, command),
         _ => {
-            let filter = Filter { states: command.list("states") };
+            let filter = tree_filter(&map, command)?;
             if plain {
                 Ok(Reply::text(tree::to_text(&map, &filter)))
             } else {
@@ -62,6 +62,34 @@ pub fn of_epoch(view: &View<'_>, command: &Command) -> Answer {
             }
         }
     }
+}
+
+/// Which part of the tree `osd tree` and `osd tree-from` show.
+fn tree_filter(map: &OsdMap, command: &Command) -> Result<Filter, Refusal> {
+    let states = command.list("states");
+    let known = ["up", "down", "in", "out", "destroyed"];
+    if let Some(word) = states.iter().find(|s| !known.contains(&s.as_str())) {
+        return Err(Refusal::invalid(format!("unrecognized state '{word}'")));
+    }
+    for (group, text) in [
+        (["in", "out", ""], "can specify only one of 'in' and 'out'"),
+        (["up", "down", "destroyed"], "can specify only one of 'up', 'down' and 'destroyed'"),
+    ] {
+        if states.iter().filter(|s| group.contains(&s.as_str())).count() > 1 {
+            return Err(Refusal::invalid(text));
+        }
+    }
+    let mut root = None;
+    if command.prefix == "osd tree-from" {
+        let name = command.need("bucket")?;
+        let id = map.crush.item_id(&name);
+        let id = id.ok_or_else(|| Refusal::not_found(format!("bucket '{name}' does not exist")))?;
+        if id >= 0 {
+            return Err(Refusal::invalid(format!("\"{name}\" is not a bucket")));
+        }
+        root = Some(id);
+    }
+    Ok(Filter { states, root })
 }
 
 fn ls_tree(map: &OsdMap, command: &Command) -> Answer {
@@ -82,7 +110,8 @@ fn ls_tree(map: &OsdMap, command: &Command) -> Answer {
 pub fn info(view: &View<'_>, command: &Command) -> Answer {
     let map = view.map();
     let osds = match command.osd("id")? {
-        Some(_) => vec![need_osd(map, command, "id")?],
+        // The reference calls an unknown OSD an invalid argument here.
+        Some(_) => vec![need_osd(map, command, "id").map_err(|e| Refusal::invalid(e.text))?],
         None => map.osds().collect(),
     };
     if command.format == Format::Plain {
@@ -108,15 +137,17 @@ pub fn find_osd(view: &View<'_>, command: &Command) -> Answer {
     let place: Map<String, Value> =
         location(&map.crush, osd).into_iter().map(|(k, v)| (k, json!(v))).collect();
     let addrs = map.osd_addrs.get(i).cloned().unwrap_or_default();
-    let value = json!({
-        "osd": osd.0,
-        "addrs": addrs.client.dump(),
-        "osd_fsid": map.osd_uuid.get(i).copied().unwrap_or_default().to_string(),
-        "host": get("hostname"),
-        "container_name": get("container_name"),
-        "crush_location": place,
-    });
-    Ok(Reply::json(&value, command.format))
+    let mut out = Map::new();
+    out.insert("osd".into(), json!(osd.0));
+    out.insert("addrs".into(), addrs.client.dump());
+    let fsid = map.osd_uuid.get(i).copied().unwrap_or_default().to_string();
+    out.insert("osd_fsid".into(), json!(fsid));
+    if meta.is_some() {
+        out.insert("host".into(), json!(get("hostname")));
+        out.insert("container_name".into(), json!(get("container_name")));
+    }
+    out.insert("crush_location".into(), Value::Object(place));
+    Ok(Reply::json(&Value::Object(out), command.format))
 }
 
 /// `osd metadata`.

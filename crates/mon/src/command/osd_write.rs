@@ -1,26 +1,34 @@
 //! Commands that change the OSD map, pools excepted.
 
+use std::collections::BTreeMap;
+
 use seabed_cluster::osdmap::flag;
-use seabed_cluster::{Errno, OsdId, OsdMap, PgId, Uuid, release_name};
+use seabed_cluster::{Errno, OsdId, OsdMap, Uuid, release_name};
 use seabed_denc::Bytes;
 
 use super::osd_read::{id_args, need_osd};
 use super::text::float_g;
-use super::{Answer, Command, Format, Refusal, Reply, View, blocklist, crush_write, pg_read};
+use super::{
+    Answer, Command, Format, Refusal, Reply, blocklist, crush_write, erasure, osd_flags, placement,
+};
 use crate::draft::Draft;
 use crate::map_log::Change;
 use crate::service::crush_edit::{edit, fixed};
 use crate::service::osd::boot::IN;
-use crate::service::osd::pool::map_flag;
 
 /// Runs one of `osd …` that change something.
-pub fn run(view: &View<'_>, draft: &mut Draft, command: &Command, input: &Bytes) -> Answer {
+pub fn run(draft: &mut Draft, command: &Command, input: &Bytes) -> Answer {
     match command.prefix.as_str() {
-        "osd set" | "osd unset" | "osd pause" | "osd unpause" => set_flag(draft, command),
+        "osd set" | "osd unset" | "osd pause" | "osd unpause" => osd_flags::of_map(draft, command),
+        "osd set-group" | "osd unset-group" => osd_flags::of_group(draft, command),
+        prefix if prefix.starts_with("osd add-no") || prefix.starts_with("osd rm-no") => {
+            osd_flags::of_group(draft, command)
+        }
         "osd down" | "osd stop" | "osd out" | "osd in" | "osd rm" => each(draft, command),
         "osd new" | "osd create" => new(draft, command),
         "osd lost" | "osd destroy" | "osd purge" => end(draft, command),
         "osd reweight" | "osd primary-affinity" => weight(draft, command),
+        "osd reweightn" => weights(draft, command),
         "osd setmaxosd" => set_max_osd(draft, command),
         "osd set-full-ratio" | "osd set-backfillfull-ratio" | "osd set-nearfull-ratio" => {
             ratio(draft, command)
@@ -28,35 +36,28 @@ pub fn run(view: &View<'_>, draft: &mut Draft, command: &Command, input: &Bytes)
         "osd require-osd-release" | "osd set-require-min-compat-client" => release(draft, command),
         "osd blocklist clear" | "osd blacklist clear" => blocklist::clear(draft),
         "osd blocklist" | "osd blacklist" => blocklist::change(draft, command),
-        "osd pg-upmap-items" | "osd rm-pg-upmap-items" | "osd pg-temp" | "osd primary-temp" => {
-            placement(view, draft, command)
+        "osd pg-upmap"
+        | "osd rm-pg-upmap"
+        | "osd pg-upmap-items"
+        | "osd rm-pg-upmap-items"
+        | "osd pg-temp"
+        | "osd primary-temp" => placement::run(draft, command),
+        "osd erasure-code-profile set" | "osd erasure-code-profile rm" => {
+            erasure::profile(draft, command)
         }
+        prefix if prefix.starts_with("osd tier ") => erasure::tier(draft, command),
         "osd setcrushmap" => crush_write::set_crush(draft, command, input),
         "osd scrub" | "osd deep-scrub" | "osd repair" => {
+            let who = command.need("who")?;
+            for osd in id_args(draft.map(), &[who])? {
+                if !draft.map().is_up(osd) {
+                    return Err(Refusal::new(Errno::EAGAIN, format!("osd.{osd} is not up")));
+                }
+            }
             Err(Refusal::new(Errno::EOPNOTSUPP, "scrubbing is not supported yet"))
         }
-        _ => crush_write::run(draft, command),
+        _ => crush_write::run(draft, command, input),
     }
-}
-
-fn set_flag(draft: &mut Draft, command: &Command) -> Answer {
-    let (key, on) = match command.prefix.as_str() {
-        "osd pause" => ("pause".to_string(), true),
-        "osd unpause" => ("pause".to_string(), false),
-        prefix => (command.need("key")?, prefix == "osd set"),
-    };
-    let bits =
-        map_flag(&key).ok_or_else(|| Refusal::invalid(format!("unrecognized flag '{key}'")))?;
-    if !on && key == "pglog_hardlimit" {
-        return Err(Refusal::invalid("unrecognized flag 'pglog_hardlimit'"));
-    }
-    let flags = draft.map().flags;
-    let new = if on { flags | bits } else { flags & !bits };
-    if new != flags {
-        draft.inc().new_flags = i32::try_from(new).unwrap_or(-1);
-    }
-    let shown = if key == "pause" { "pauserd,pausewr" } else { key.as_str() };
-    Ok(Reply::status(format!("{shown} is {}", if on { "set" } else { "unset" })))
 }
 
 fn each(draft: &mut Draft, command: &Command) -> Answer {
@@ -67,6 +68,7 @@ fn each(draft: &mut Draft, command: &Command) -> Answer {
     }
     let mut text = String::new();
     let mut code = 0;
+    let mut removed = false;
     for osd in osds {
         if !map.exists(osd) {
             text.push_str(&format!("osd.{osd} does not exist. "));
@@ -111,7 +113,9 @@ fn each(draft: &mut Draft, command: &Command) -> Answer {
             }
             _ => {
                 remove(draft, &map, osd);
-                text.push_str(&format!("removed osd.{osd}"));
+                let word = if removed { ", " } else { "removed " };
+                text.push_str(&format!("{word}osd.{osd}"));
+                removed = true;
             }
         }
     }
@@ -159,7 +163,7 @@ fn remove(draft: &mut Draft, map: &OsdMap, osd: OsdId) {
 fn new(draft: &mut Draft, command: &Command) -> Answer {
     let uuid: Uuid = match command.str("uuid") {
         Some(text) => {
-            text.parse().map_err(|_| Refusal::invalid(format!("invalid uuid '{text}'")))?
+            text.parse().map_err(|_| Refusal::invalid(format!("invalid UUID value '{text}'.")))?
         }
         None if command.prefix == "osd new" => {
             return Err(Refusal::invalid("requires the OSD's UUID to be specified."));
@@ -180,14 +184,15 @@ fn new(draft: &mut Draft, command: &Command) -> Answer {
     });
     if let Some(osd) = known {
         if wanted.is_some_and(|w| w != osd) {
-            let text = format!("osd uuid {uuid} already exists as osd.{osd}");
+            let text = format!("uuid {uuid} already in use for different id {osd}");
             return Err(Refusal::new(Errno::EEXIST, text));
         }
         return answer(osd);
     }
     let osd = match wanted {
         Some(osd) if map.exists(osd) && map.state(osd) & flag::osd::DESTROYED == 0 => {
-            return Err(Refusal::new(Errno::EEXIST, format!("id {osd} already in use")));
+            let text = format!("id {osd} already in use and does not match uuid {uuid}");
+            return Err(Refusal::invalid(text));
         }
         Some(osd) => osd,
         None => (0..).map(OsdId).find(|o| !map.exists(*o)).unwrap_or_default(),
@@ -212,6 +217,13 @@ fn new(draft: &mut Draft, command: &Command) -> Answer {
 fn end(draft: &mut Draft, command: &Command) -> Answer {
     let map = draft.map_arc();
     let osd = command.need_osd("id")?;
+    let sure = command.flag("yes_i_really_mean_it") || command.flag("force");
+    if !sure {
+        return Err(Refusal::new(
+            Errno::EPERM,
+            "data only this OSD holds would be lost for good; pass --yes-i-really-mean-it",
+        ));
+    }
     if !map.exists(osd) {
         let text = format!("osd.{osd} does not exist");
         return if command.prefix == "osd purge" {
@@ -220,14 +232,9 @@ fn end(draft: &mut Draft, command: &Command) -> Answer {
             Err(Refusal::not_found(text))
         };
     }
-    if !command.flag("yes_i_really_mean_it") && !command.flag("force") {
-        return Err(Refusal::new(
-            Errno::EPERM,
-            "data only this OSD holds would be lost for good; pass --yes-i-really-mean-it",
-        ));
-    }
     if map.is_up(osd) {
-        return Err(Refusal::new(Errno::EBUSY, format!("osd.{osd} is not `down`.")));
+        let down = if command.prefix == "osd lost" { "down" } else { "`down`." };
+        return Err(Refusal::new(Errno::EBUSY, format!("osd.{osd} is not {down}")));
     }
     match command.prefix.as_str() {
         "osd lost" => {
@@ -273,17 +280,38 @@ fn weight(draft: &mut Draft, command: &Command) -> Answer {
     }
 }
 
+/// `osd reweightn`: a JSON object of ids and weights in 16.16 fixed point.
+fn weights(draft: &mut Draft, command: &Command) -> Answer {
+    let text = command.need("weights")?;
+    let bad = || Refusal::invalid(format!("unable to parse 'weights' value '{text}'"));
+    let pairs: BTreeMap<String, serde_json::Value> =
+        serde_json::from_str(&text).map_err(|_| bad())?;
+    for (id, value) in pairs {
+        let osd = super::parse::parse_osd(&id).ok_or_else(bad)?;
+        let weight = value.as_str().map_or_else(|| value.as_u64(), |s| s.parse().ok());
+        let weight = weight.and_then(|w| u32::try_from(w).ok()).filter(|w| *w <= IN);
+        let weight = weight.ok_or_else(bad)?;
+        if !draft.map().exists(osd) {
+            return Err(Refusal::not_found(format!("unable to parse 'weights' value '{text}'")));
+        }
+        draft.inc().new_weight.insert(osd, weight);
+    }
+    Ok(Reply::default())
+}
+
 fn set_max_osd(draft: &mut Draft, command: &Command) -> Answer {
     let map = draft.map_arc();
     let wanted = command.int("newmax")?.and_then(|n| i32::try_from(n).ok());
     let max = wanted
-        .filter(|n| (0..=seabed_cluster::osdmap::MAX_OSD).contains(n))
+        .filter(|n| *n <= seabed_cluster::osdmap::MAX_OSD)
         .ok_or_else(|| Refusal::invalid("new max_osd is out of range"))?;
     if let Some(osd) = map.osds().find(|o| o.0 >= max) {
-        let text = format!("cannot shrink max_osd to {max} because osd.{osd} is in use");
+        let text = format!(
+            "cannot shrink max_osd to {max} because osd.{osd} (and possibly others) still in use"
+        );
         return Err(Refusal::new(Errno::EBUSY, text));
     }
-    draft.inc().new_max_osd = max;
+    draft.inc().new_max_osd = max.max(0);
     Ok(Reply::status(format!("set new max_osd = {max}")))
 }
 
@@ -305,9 +333,12 @@ fn ratio(draft: &mut Draft, command: &Command) -> Answer {
 fn release(draft: &mut Draft, command: &Command) -> Answer {
     let os = command.prefix == "osd require-osd-release";
     let word = command.str(if os { "release" } else { "version" }).unwrap_or_default();
-    let number = (1..=20u8)
-        .find(|n| release_name(*n) == word)
-        .ok_or_else(|| Refusal::invalid(format!("unrecognized release {word}")))?;
+    let number = (1..=20u8).find(|n| release_name(*n) == word).ok_or_else(|| {
+        Refusal::invalid(match os {
+            true => format!("unrecognized release {word}"),
+            false => format!("version {word} is not recognized"),
+        })
+    })?;
     let map = draft.map_arc();
     if os {
         if number < map.require_osd_release {
@@ -319,40 +350,4 @@ fn release(draft: &mut Draft, command: &Command) -> Answer {
     }
     draft.inc().new_require_min_compat_client = number;
     Ok(Reply::status(format!("set require_min_compat_client to {word}")))
-}
-
-fn placement(view: &View<'_>, draft: &mut Draft, command: &Command) -> Answer {
-    let pg: PgId = pg_read::need_pg(view, command)?;
-    let ids: Vec<OsdId> = id_args(draft.map(), &command.list("id"))?;
-    if let Some(osd) = ids.iter().find(|o| !draft.map().exists(**o)) {
-        return Err(Refusal::not_found(format!("osd.{osd} does not exist")));
-    }
-    match command.prefix.as_str() {
-        "osd rm-pg-upmap-items" => {
-            if draft.map().pg_upmap_items.contains_key(&pg) {
-                draft.inc().old_pg_upmap_items.insert(pg);
-            }
-            Ok(Reply::status(format!("clear {pg} pg_upmap_items mapping")))
-        }
-        "osd pg-upmap-items" => {
-            if ids.is_empty() || !ids.len().is_multiple_of(2) {
-                return Err(Refusal::invalid("you must specify pairs of OSDs: from, to"));
-            }
-            let pairs: Vec<(OsdId, OsdId)> = ids.chunks(2).map(|c| (c[0], c[1])).collect();
-            let shown: Vec<String> = pairs.iter().map(|(f, t)| format!("{f}->{t}")).collect();
-            draft.inc().new_pg_upmap_items.insert(pg, pairs);
-            let text = format!("set {pg} pg_upmap_items mapping to [{}]", shown.join(","));
-            Ok(Reply::status(text))
-        }
-        "osd pg-temp" => {
-            let shown = super::dump::ids_text(&ids);
-            draft.inc().new_pg_temp.insert(pg, ids);
-            Ok(Reply::status(format!("set {pg} pg_temp mapping to {shown}")))
-        }
-        _ => {
-            let osd = ids.first().copied().unwrap_or(OsdId(-1));
-            draft.inc().new_primary_temp.insert(pg, osd);
-            Ok(Reply::status(format!("set {pg} primary_temp mapping to {osd}")))
-        }
-    }
 }

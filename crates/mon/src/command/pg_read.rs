@@ -1,7 +1,7 @@
 //! Placement groups as JSON, and the commands that read them.
 
 use seabed_cluster::{
-    IntervalSet, ObjectStatSum, OsdId, OsdStat, PgId, PgStat, StoreStatfs, pg_state,
+    Errno, IntervalSet, ObjectStatSum, OsdId, OsdStat, PgId, PgStat, StoreStatfs, pg_state,
 };
 use serde_json::{Map, Value, json};
 
@@ -9,7 +9,7 @@ use super::dump::ids;
 use super::pg_text;
 use super::status::{overall_fields, rate_fields};
 use super::{Answer, Command, Format, Refusal, Reply, View, usage};
-use crate::service::stats::{PoolSum, all_pgs, state_text};
+use crate::service::stats::{PoolSum, all_pgs, is_state, state_text};
 
 /// Counters.
 pub fn stat_sum(s: &ObjectStatSum) -> Value {
@@ -391,7 +391,8 @@ pub fn stat(view: &View<'_>, command: &Command) -> Answer {
 fn chosen(view: &View<'_>, command: &Command) -> Result<Vec<(PgId, PgStat)>, Refusal> {
     let mut pool = command.int("pool")?;
     if let Some(name) = command.str("poolstr") {
-        pool = Some(crate::service::osd::pool::find(view.map(), &name)?.0);
+        let id = view.map().pool_by_name(&name);
+        pool = Some(id.ok_or_else(|| Refusal::not_found(format!("pool {name} does not exist")))?.0);
     }
     if let Some(id) = pool
         && !view.map().pools.contains_key(&seabed_cluster::PoolId(id))
@@ -400,12 +401,15 @@ fn chosen(view: &View<'_>, command: &Command) -> Result<Vec<(PgId, PgStat)>, Ref
     }
     let osd: Option<OsdId> = command.osd("osd")?;
     if let Some(osd) = osd
-        && !view.map().exists(osd)
+        && !view.map().is_up(osd)
     {
-        return Err(Refusal::not_found(format!("osd {osd} does not exist")));
+        return Err(Refusal::new(Errno::EAGAIN, format!("osd {osd} is not up")));
     }
     let primary = command.prefix == "pg ls-by-primary";
     let states = command.list("states");
+    if let Some(word) = states.iter().find(|w| *w != "all" && !is_state(w)) {
+        return Err(Refusal::invalid(format!("'{word}' is not a valid pg state")));
+    }
     let mut pgs = every_pg(view);
     pgs.retain(|(id, s)| {
         let text = state_text(s.state());
@@ -424,6 +428,9 @@ fn chosen(view: &View<'_>, command: &Command) -> Result<Vec<(PgId, PgStat)>, Ref
 /// `pg ls` and its relatives.
 pub fn ls(view: &View<'_>, command: &Command) -> Answer {
     let pgs = chosen(view, command)?;
+    if command.format == Format::Plain && pgs.is_empty() {
+        return Ok(Reply::default());
+    }
     if command.format == Format::Plain {
         return Ok(Reply::text(pg_text::ls(view, &pgs)));
     }
@@ -436,6 +443,11 @@ pub fn dump_stuck(view: &View<'_>, command: &Command) -> Answer {
     let mut ops = command.list("stuckops");
     if ops.is_empty() {
         ops.push("unclean".to_string());
+    }
+    const KNOWN: [&str; 5] = ["inactive", "unclean", "stale", "undersized", "degraded"];
+    if let Some(word) = ops.iter().find(|op| !KNOWN.contains(&op.as_str())) {
+        // The reference answers so, and with success.
+        return Ok(Reply::text(format!("Unknown type: {word}\n")).with_status("failed"));
     }
     let threshold = command.int("threshold")?;
     let threshold = threshold.and_then(|t| u64::try_from(t).ok());

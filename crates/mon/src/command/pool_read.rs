@@ -1,7 +1,7 @@
 //! Commands that read pools.
 
-use seabed_cluster::PoolId;
 use seabed_cluster::osdmap::{OptValue, Pool, pool_opt};
+use seabed_cluster::{Errno, PoolId};
 use serde_json::{Map, Value, json};
 
 use super::dump::autoscale_word;
@@ -10,7 +10,8 @@ use super::status::{client_io, rate_fields, recovery_io};
 use super::text::{Align, Table, bytes, count, float_g};
 use super::{Answer, Command, Format, Refusal, Reply, View, usage};
 use crate::service::health::ratio_text;
-use crate::service::osd::pool::{find, flag_bit};
+use crate::service::osd::pool::find;
+use crate::service::osd::pool_var::{self, Var};
 
 fn name(view: &View<'_>, id: PoolId) -> String {
     view.map().pool_names.get(&id).cloned().unwrap_or_default()
@@ -58,44 +59,26 @@ pub fn lspools(view: &View<'_>, command: &Command) -> Answer {
     Ok(Reply::json(&Value::Array(list), command.format))
 }
 
-/// Variables that `all` shows, in its order.
-const SHOWN: &[&str] = &[
-    "size",
-    "min_size",
-    "pg_num",
-    "pgp_num",
-    "crush_rule",
-    "hashpspool",
-    "nodelete",
-    "nopgchange",
-    "nosizechange",
-    "write_fadvise_dontneed",
-    "noscrub",
-    "nodeep-scrub",
-    "use_gmt_hitset",
-    "fast_read",
-    "pg_autoscale_mode",
-    "bulk",
-];
-
-fn variable(view: &View<'_>, pool: &Pool, var: &str) -> Option<Value> {
-    if let Some(bit) = flag_bit(var) {
-        return Some(json!(pool.has_flag(bit)));
-    }
+/// A variable's value; `None` where it is an option that is not set.
+fn variable(view: &View<'_>, pool: &Pool, name: &str, var: Var) -> Option<Value> {
     Some(match var {
-        "size" => json!(pool.size),
-        "min_size" => json!(pool.min_size),
-        "pg_num" => json!(pool.pg_num),
-        "pgp_num" => json!(pool.pgp_num),
-        "crush_rule" => {
+        Var::Flag(bit) => json!(pool.has_flag(bit)),
+        Var::Size => json!(pool.size),
+        Var::MinSize => json!(pool.min_size),
+        Var::PgNum => json!(pool.pg_num),
+        Var::PgpNum => json!(pool.pgp_num),
+        Var::CrushRule => {
             let rule = u32::try_from(pool.crush_rule).ok();
             let rule = rule.and_then(|r| view.map().crush.rule_name(r));
             json!(rule.map_or_else(|| pool.crush_rule.to_string(), str::to_string))
         }
-        "use_gmt_hitset" => json!(pool.use_gmt_hitset),
-        "fast_read" => json!(u8::from(pool.fast_read)),
-        "pg_autoscale_mode" => json!(autoscale_word(pool.pg_autoscale_mode)),
-        _ => return None,
+        Var::GmtHitset => json!(pool.use_gmt_hitset),
+        Var::FastRead => json!(u8::from(pool.fast_read)),
+        Var::AutoscaleMode => json!(autoscale_word(pool.pg_autoscale_mode)),
+        Var::Tier | Var::Erasure => return None,
+        Var::Int(..) | Var::Bytes | Var::Number(..) | Var::Word(_) => {
+            option(pool.opts.get(&pool_opt::key(name)?)?)
+        }
     })
 }
 
@@ -112,31 +95,26 @@ fn plain(var: &str, value: &Value) -> String {
 /// `osd pool get`.
 pub fn get(view: &View<'_>, command: &Command) -> Answer {
     let pool_name = command.need("pool")?;
-    let var = command.need("var")?;
+    let var = command.str("var").unwrap_or_default();
     let id = find(view.map(), &pool_name)?;
     let pool = &view.map().pools[&id];
     let mut found: Vec<(String, Value)> = Vec::new();
     if var == "all" {
-        for var in SHOWN {
-            if let Some(value) = variable(view, pool, var) {
-                found.push(((*var).to_string(), value));
-            }
-        }
-        for (key, value) in &pool.opts {
-            if let Some(name) = pool_opt::name(*key) {
-                found.push((name.to_string(), option(value)));
-            }
-        }
-    } else if let Some(value) = variable(view, pool, &var) {
-        found.push((var, value));
-    } else if let Some(key) = pool_opt::key(&var) {
-        let value = pool.opts.get(&key).ok_or_else(|| {
-            Refusal::not_found(format!("option '{var}' is not set on pool '{pool_name}'"))
-        })?;
-        found.push((var, option(value)));
+        let set = |(name, var): &(&'static str, Var)| {
+            variable(view, pool, name, *var).map(|value| ((*name).to_string(), value))
+        };
+        found.extend(pool_var::TABLE.iter().filter_map(set));
     } else {
-        let text = format!("pool '{pool_name}': invalid variable: '{var}'");
-        return Err(Refusal::invalid(text));
+        let refuse = |why: &str| Refusal::new(Errno::EACCES, format!("pool '{pool_name}' {why}"));
+        let kind = pool_var::find(&var).ok_or_else(|| {
+            Refusal::invalid(format!("pool '{pool_name}': invalid variable: '{var}'"))
+        })?;
+        let value = variable(view, pool, &var, kind).ok_or_else(|| match kind {
+            Var::Tier => refuse("is not a tier pool: variable not applicable"),
+            Var::Erasure => refuse("is not a erasure pool: variable not applicable"),
+            _ => Refusal::not_found(format!("option '{var}' is not set on pool '{pool_name}'")),
+        })?;
+        found.push((var, value));
     }
     if command.format == Format::Plain {
         let text: String = found.iter().map(|(k, v)| plain(k, v)).collect();
@@ -165,11 +143,20 @@ pub fn get_quota(view: &View<'_>, command: &Command) -> Answer {
     let sum = view.stats.pool(id).sum;
     if command.format == Format::Plain {
         let show = |n: u64, text: String| if n == 0 { "N/A".to_string() } else { text };
-        let objects = format!("{} objects", count(pool.quota_max_objects));
+        let objects = format!(
+            "{} objects  (current num objects: {} objects)",
+            count(pool.quota_max_objects),
+            sum.num_objects
+        );
+        let size = format!(
+            "{}  (current num bytes: {} bytes)",
+            bytes(pool.quota_max_bytes),
+            sum.num_bytes
+        );
         let text = format!(
             "quotas for pool '{pool_name}':\n  max objects: {}\n  max bytes  : {}\n",
             show(pool.quota_max_objects, objects),
-            show(pool.quota_max_bytes, bytes(pool.quota_max_bytes)),
+            show(pool.quota_max_bytes, size),
         );
         return Ok(Reply::text(text));
     }
@@ -207,7 +194,8 @@ pub fn application_get(view: &View<'_>, command: &Command) -> Answer {
         return Ok(Reply::json(&json!(notes), command.format));
     };
     let value = notes.get(&key).ok_or_else(|| {
-        Refusal::not_found(format!("application '{app}' of pool '{pool_name}' has no key '{key}'"))
+        let text = format!("application '{app}' on pool '{pool_name}' does not have key '{key}'");
+        Refusal::not_found(text)
     })?;
     Ok(Reply::text(format!("{value}\n")))
 }

@@ -7,6 +7,7 @@ use seabed_cluster::Errno;
 use super::{Answer, Command, Refusal, Reply, View};
 use crate::draft::Draft;
 use crate::service::osd::pool::{self, NewPool, change, find};
+use crate::service::osd::pool_var;
 use crate::service::osd::snap;
 
 /// Applications, and keys of one application, at most; and their longest texts. Ceph's bounds.
@@ -25,9 +26,9 @@ pub fn run(view: &View<'_>, draft: &mut Draft, command: &Command) -> Answer {
         }
         "osd pool set" => {
             let id = find(draft.map(), &command.need("pool")?)?;
-            let (var, val) = (command.need("var")?, command.need("val")?);
+            let (var, val) = (command.need("var")?, command.str("val").unwrap_or_default());
             let sure = command.flag("yes_i_really_mean_it");
-            pool::set(draft, &view.options, id, &var, &val, sure).map(Reply::status)
+            pool_var::set(draft, &view.options, id, &var, &val, sure).map(Reply::status)
         }
         "osd pool set-quota" => quota(draft, command),
         "osd pool mksnap" | "osd pool rmsnap" => snapshot(draft, command),
@@ -37,11 +38,18 @@ pub fn run(view: &View<'_>, draft: &mut Draft, command: &Command) -> Answer {
 
 fn create(view: &View<'_>, draft: &mut Draft, command: &Command) -> Answer {
     let name = command.need("pool")?;
-    if command.str("pool_type").as_deref() == Some("erasure") {
-        return Err(Refusal::new(
-            Errno::EOPNOTSUPP,
-            "erasure coded pools are not supported yet; make a replicated one",
-        ));
+    match command.str("pool_type").as_deref() {
+        None | Some("replicated") => {}
+        Some(kind) if draft.map().pool_by_name(&name).is_some() => {
+            return Err(Refusal::invalid(format!("pool '{name}' cannot change to type {kind}")));
+        }
+        Some("erasure") => {
+            return Err(Refusal::new(
+                Errno::EOPNOTSUPP,
+                "erasure coded pools are not supported yet; make a replicated one",
+            ));
+        }
+        Some(kind) => return Err(Refusal::invalid(format!("unknown pool type '{kind}'"))),
     }
     // With the pool's type left out, an argument for a profile is the rule's name.
     let rule = command.str("rule").or_else(|| command.str("erasure_code_profile"));
@@ -52,6 +60,10 @@ fn create(view: &View<'_>, draft: &mut Draft, command: &Command) -> Answer {
         size: command.int("size")?,
         rule,
         autoscale: command.str("autoscale_mode"),
+        bulk: command.flag("bulk"),
+        options: ["pg_num_min", "pg_num_max", "target_size_bytes", "target_size_ratio"]
+            .map(|name| (name, command.str(name)))
+            .into(),
     };
     match pool::create(draft, &view.options, &new)? {
         Some(_) => Ok(Reply::status(format!("pool '{name}' created"))),
@@ -83,30 +95,28 @@ fn quota(draft: &mut Draft, command: &Command) -> Answer {
     let name = command.need("pool")?;
     let id = find(draft.map(), &name)?;
     let (field, val) = (command.need("field")?, command.need("val")?);
-    let n = scaled(&val).ok_or_else(|| Refusal::invalid(format!("error parsing value '{val}'")))?;
-    match field.as_str() {
-        "max_objects" => change(draft, id, |p| p.quota_max_objects = n),
-        "max_bytes" => change(draft, id, |p| p.quota_max_bytes = n),
-        _ => return Err(Refusal::invalid(format!("unrecognized field '{field}'"))),
-    }
-    Ok(Reply::status(format!("set-quota {field} = {n} for pool {name}")))
-}
-
-/// A number with an optional binary unit: `10`, `4K`, `1GiB`.
-fn scaled(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let n: u64 = digits.trim().parse().ok()?;
-    let unit = text[digits.len()..].trim_end_matches("iB").trim_end_matches('B');
-    let shift = match unit {
-        "" => 0,
-        "K" | "k" => 10,
-        "M" => 20,
-        "G" => 30,
-        "T" => 40,
-        "P" => 50,
-        _ => return None,
+    let parse = |base: u64| {
+        let unreadable = || Refusal::invalid(format!("error parsing value '{val}'"));
+        pool_var::scaled(&val, base).ok_or_else(unreadable)
     };
-    n.checked_mul(1 << shift)
+    let n = match field.as_str() {
+        "max_objects" => {
+            let n = parse(1000)?;
+            change(draft, id, |p| p.quota_max_objects = n);
+            n
+        }
+        "max_bytes" => {
+            let n = parse(1024)?;
+            change(draft, id, |p| p.quota_max_bytes = n);
+            n
+        }
+        _ => {
+            return Err(Refusal::invalid(format!(
+                "unrecognized field '{field}'; should be 'max_bytes' or 'max_objects'"
+            )));
+        }
+    };
+    Ok(Reply::status(format!("set-quota {field} = {n} for pool {name}")))
 }
 
 fn snapshot(draft: &mut Draft, command: &Command) -> Answer {
@@ -129,51 +139,70 @@ fn snapshot(draft: &mut Draft, command: &Command) -> Answer {
 
 fn application(draft: &mut Draft, command: &Command) -> Answer {
     let name = command.need("pool")?;
-    let app = command.need("app")?;
+    let app = command.str("app").unwrap_or_default();
     let id = find(draft.map(), &name)?;
     let apps = draft.map().pools[&id].application_metadata.clone();
-    if app.is_empty() || app.len() > APP_TEXT_MAX {
-        return Err(Refusal::invalid("application name must be 1 to 128 characters"));
+    if app.is_empty() {
+        return Err(Refusal::invalid("application name must be provided"));
+    }
+    if app.len() > APP_TEXT_MAX {
+        return Err(Refusal::invalid("application name is longer than 128 characters"));
     }
     let sure = command.flag("yes_i_really_mean_it");
+    let not_enabled = format!("application '{app}' is not enabled on pool '{name}'");
     match command.prefix.as_str() {
         "osd pool application enable" => {
-            if !apps.contains_key(&app) {
-                if !apps.is_empty() && !sure {
-                    return Err(Refusal::new(
-                        Errno::EPERM,
-                        format!(
-                            "pool '{name}' has an application already; pass \
-                             --yes-i-really-mean-it to add another"
-                        ),
-                    ));
-                }
-                if apps.len() >= APPS_MAX {
-                    return Err(Refusal::invalid("too many applications on the pool"));
-                }
-                change(draft, id, |p| {
-                    p.application_metadata.insert(app.clone(), BTreeMap::new());
-                });
+            let text = format!("enabled application '{app}' on pool '{name}'");
+            if apps.contains_key(&app) {
+                return Ok(Reply::status(text));
             }
-            Ok(Reply::status(format!("enabled application '{app}' on pool '{name}'")))
+            if !apps.is_empty() && !sure {
+                let text = format!(
+                    "pool '{name}' has an application already; pass --yes-i-really-mean-it to \
+                     add another"
+                );
+                return Err(Refusal::new(Errno::EPERM, text));
+            }
+            if apps.len() >= APPS_MAX {
+                return Err(Refusal::invalid("too many applications on the pool"));
+            }
+            change(draft, id, |p| {
+                p.application_metadata.insert(app, BTreeMap::new());
+            });
+            Ok(Reply::status(text))
         }
         "osd pool application disable" => {
             if !sure {
-                return Err(Refusal::new(
-                    Errno::EPERM,
-                    "disabling an application may stop its clients; pass --yes-i-really-mean-it",
-                ));
+                let text =
+                    "disabling an application may stop its clients; pass --yes-i-really-mean-it";
+                return Err(Refusal::new(Errno::EPERM, text));
+            }
+            if !apps.contains_key(&app) {
+                return Ok(Reply::status(not_enabled));
             }
             change(draft, id, |p| {
                 p.application_metadata.remove(&app);
             });
             Ok(Reply::status(format!("disable application '{app}' on pool '{name}'")))
         }
-        "osd pool application set" => {
-            let (key, value) = (command.need("key")?, command.need("value")?);
-            let notes = apps.get(&app).ok_or_else(|| {
-                Refusal::not_found(format!("application '{app}' is not enabled on pool '{name}'"))
-            })?;
+        prefix => {
+            let key = command.str("key").unwrap_or_default();
+            if key.is_empty() {
+                return Err(Refusal::invalid("key must be provided"));
+            }
+            let notes = apps.get(&app).ok_or_else(|| Refusal::not_found(not_enabled))?;
+            if prefix == "osd pool application rm" {
+                if !notes.contains_key(&key) {
+                    let text = format!("application '{app}' on pool '{name}' does not have key");
+                    return Ok(Reply::status(format!("{text} '{key}'")));
+                }
+                let text = format!("removed application '{app}' key '{key}' on pool '{name}'");
+                change(draft, id, |p| {
+                    p.application_metadata.entry(app).or_default().remove(&key);
+                });
+                return Ok(Reply::status(text));
+            }
+            let value = command.str("value").unwrap_or_default();
             let full = notes.len() >= APP_KEYS_MAX && !notes.contains_key(&key);
             if full || key.len() > APP_TEXT_MAX || value.len() > APP_TEXT_MAX {
                 return Err(Refusal::invalid("too many keys, or key or value too long"));
@@ -181,16 +210,6 @@ fn application(draft: &mut Draft, command: &Command) -> Answer {
             let text = format!("set application '{app}' key '{key}' to '{value}' on pool '{name}'");
             change(draft, id, |p| {
                 p.application_metadata.entry(app).or_default().insert(key, value);
-            });
-            Ok(Reply::status(text))
-        }
-        _ => {
-            let key = command.need("key")?;
-            let text = format!("removed application '{app}' key '{key}' on pool '{name}'");
-            change(draft, id, |p| {
-                if let Some(notes) = p.application_metadata.get_mut(&app) {
-                    notes.remove(&key);
-                }
             });
             Ok(Reply::status(text))
         }

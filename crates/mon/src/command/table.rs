@@ -70,18 +70,17 @@ pub fn unknown(wanted: &str) -> Refusal {
 
 /// The answer to `get_command_descriptions`.
 pub fn descriptions() -> Value {
+    describe(entries().skip(1).map(|e| (e.sig, e.help, e.module, e.perm)))
+}
+
+/// Signature, help, module and permission of each command in the form that tools read.
+pub fn describe<'a>(rows: impl Iterator<Item = (&'a str, &'a str, &'a str, &'a str)>) -> Value {
     let mut all = Map::new();
-    for (i, entry) in entries().skip(1).enumerate() {
-        let sig: Vec<Value> = entry.sig.split(' ').map(argument).collect();
+    for (i, (sig, help, module, perm)) in rows.enumerate() {
+        let sig: Vec<Value> = sig.split(' ').map(argument).collect();
         all.insert(
             format!("cmd{i:03}"),
-            json!({
-                "sig": sig,
-                "help": entry.help,
-                "module": entry.module,
-                "perm": entry.perm,
-                "flags": 0,
-            }),
+            json!({"sig": sig, "help": help, "module": module, "perm": perm, "flags": 0}),
         );
     }
     Value::Object(all)

@@ -2,9 +2,10 @@
 
 use seabed_cluster::osdmap::flag;
 use seabed_cluster::{OsdId, OsdMap};
-use seabed_crush::TreeNode;
+use seabed_crush::{ChooseArgs, TreeNode};
 use serde_json::{Map, Value, json};
 
+use super::crush_weight_set;
 use super::dump::fixed;
 use super::text::{Align, Table, weight};
 
@@ -13,6 +14,8 @@ use super::text::{Align, Table, weight};
 pub struct Filter {
     /// Of `up`, `down`, `in`, `out`, `destroyed`; empty shows all.
     pub states: Vec<String>,
+    /// The bucket that the tree begins with; all roots without it.
+    pub root: Option<i32>,
 }
 
 impl Filter {
@@ -33,7 +36,10 @@ impl Filter {
 
 /// The rows: the tree, then OSDs that are not in it ("stray").
 pub fn rows(map: &OsdMap, filter: &Filter, shadow: bool) -> (Vec<TreeNode>, Vec<OsdId>) {
-    let walk = map.crush.walk(shadow);
+    let walk = match filter.root {
+        Some(root) => map.crush.walk_from(root),
+        None => map.crush.walk(shadow),
+    };
     let in_tree: Vec<i32> = walk.iter().map(|n| n.id).filter(|id| *id >= 0).collect();
     let nodes = walk
         .into_iter()
@@ -45,7 +51,8 @@ pub fn rows(map: &OsdMap, filter: &Filter, shadow: bool) -> (Vec<TreeNode>, Vec<
                 || map.crush.devices_below(n.id).iter().any(|o| filter.shows(map, OsdId(*o)))
         })
         .collect();
-    let stray = map.osds().filter(|o| !in_tree.contains(&o.0) && filter.shows(map, *o)).collect();
+    let lost = |o: &OsdId| filter.root.is_none() && !in_tree.contains(&o.0);
+    let stray = map.osds().filter(|o| lost(o) && filter.shows(map, *o)).collect();
     (nodes, stray)
 }
 
@@ -82,9 +89,22 @@ pub fn node_head(map: &OsdMap, node: &TreeNode) -> Map<String, Value> {
         out.insert("depth".into(), json!(node.depth));
     }
     if node.parent.is_some() {
-        out.insert("pool_weights".into(), json!({}));
+        out.insert("pool_weights".into(), pool_weights(map, node));
     }
     out
+}
+
+/// What a node weighs in each weight-set.
+fn pool_weights(map: &OsdMap, node: &TreeNode) -> Value {
+    let one = |(key, args): (i64, &ChooseArgs)| {
+        let (bucket, at) =
+            node.parent.and_then(|p| Some((p, map.crush.bucket(p)?.position(node.id)?)))?;
+        let index = u32::try_from(-1 - i64::from(bucket)).ok()?;
+        let sets = args.get(&index)?.weight_sets.iter();
+        let weights: Vec<Value> = sets.filter_map(|set| set.get(at).copied().map(fixed)).collect();
+        Some((crush_weight_set::title(map, key), Value::Array(weights)))
+    };
+    Value::Object(map.crush.choose_args.iter().filter_map(one).collect())
 }
 
 fn stray_head(map: &OsdMap, osd: OsdId) -> Map<String, Value> {
@@ -114,7 +134,10 @@ pub fn to_json(map: &OsdMap, filter: &Filter) -> Value {
         })
         .collect();
     let stray: Vec<Value> = stray.into_iter().map(|o| with_state(stray_head(map, o), o)).collect();
-    json!({"nodes": nodes, "stray": stray})
+    match filter.root {
+        Some(_) => json!({"nodes": nodes}),
+        None => json!({"nodes": nodes, "stray": stray}),
+    }
 }
 
 /// `osd crush tree` as JSON.
@@ -183,13 +206,24 @@ pub fn to_text(map: &OsdMap, filter: &Filter) -> String {
 pub fn crush_to_text(map: &OsdMap, shadow: bool) -> String {
     let (nodes, _) = rows(map, &Filter::default(), shadow);
     let mut t = Table::new();
-    t.column("ID", Align::Left, Align::Right)
-        .column("CLASS", Align::Left, Align::Right)
-        .column("WEIGHT", Align::Left, Align::Right)
-        .column("TYPE NAME", Align::Left, Align::Left);
+    t.column("ID", Align::Left, Align::Right).column("CLASS", Align::Left, Align::Right).column(
+        "WEIGHT",
+        Align::Left,
+        Align::Right,
+    );
+    for (key, _) in map.crush.choose_args.iter() {
+        t.column(&crush_weight_set::title(map, key), Align::Left, Align::Right);
+    }
+    t.column("TYPE NAME", Align::Left, Align::Left);
     for node in &nodes {
         let class = map.crush.item_class(node.id).unwrap_or("");
-        t.row([node.id.to_string(), class.to_string(), weight(node.weight), indented(map, node)]);
+        let mut cells = vec![node.id.to_string(), class.to_string(), weight(node.weight)];
+        for (key, _) in map.crush.choose_args.iter() {
+            let w = node.parent.and_then(|p| map.crush.choose_args_weight(key, p, node.id));
+            cells.push(w.map_or_else(String::new, weight));
+        }
+        cells.push(indented(map, node));
+        t.row(cells);
     }
     t.render()
 }

@@ -13,7 +13,8 @@ use crate::authorize::{Request, authorize};
 use crate::command::{self, Command, Refusal, Reply, View};
 use crate::history::MAP_FEATURES;
 use crate::options::effective;
-use crate::session::{Level, Outbox, SUBSCRIPTIONS_MAX, SessionId, Subscription};
+use crate::options::target::Place;
+use crate::session::{Outbox, SUBSCRIPTIONS_MAX, SessionDoor, SessionId, Subscription};
 
 /// How often an OSD is to report to the mgr, in seconds.
 const REPORT_PERIOD: u32 = 5;
@@ -47,7 +48,10 @@ impl Monitor {
             }
             Message::Command(m) => {
                 let reply = ReplyTo { session: id, tid, form: ReplyForm::Tell };
-                self.command(now, reply, &m.command, m.input, out);
+                match self.sessions[&id].peer.door {
+                    SessionDoor::Mon => self.tell(now, reply, &m.command, out),
+                    SessionDoor::Mgr => self.command(now, reply, &m.command, m.input, out),
+                }
             }
             Message::MgrCommand(m) => {
                 let reply = ReplyTo { session: id, tid, form: ReplyForm::Mgr };
@@ -71,7 +75,8 @@ impl Monitor {
                 out.send(id, configure);
             }
             Message::MgrClose(m) => out.send(id, *m),
-            Message::MgrReport(_) | Message::Ping(_) => {}
+            Message::Ping(_) => self.pong(now, id, tid, out),
+            Message::MgrReport(_) => {}
             Message::MonGetPurgedSnaps(m) => {
                 let (last, purged_snaps) = self.state.purged.between(m.start, m.last);
                 let reply = MMonGetPurgedSnapsReply {
@@ -199,7 +204,8 @@ impl Monitor {
     fn get_config(&mut self, id: SessionId, name: &AuthName, out: &mut Outbox) {
         let kind = u8::try_from(name.kind).ok().and_then(|k| EntityType::try_from(k).ok());
         let entity = format!("{}.{}", kind.unwrap_or_default(), name.id);
-        let options = effective(&self.state.settings, &entity);
+        let options =
+            effective(&self.state.settings, &entity, &Place::of(self.state.osdmap(), &entity));
         let options = options.into_iter().map(|(name, (_, value))| (name, value)).collect();
         out.send(id, MConfig { options, ..MConfig::default() });
     }
@@ -237,7 +243,7 @@ impl Monitor {
         let who = session.peer.entity.clone();
         if command.prefix == "log" {
             let text = command.list("logtext").join(" ");
-            self.log.line(now.wall, "cluster", Level::Info, &text);
+            self.log.said(now.wall, &session.peer, &text);
             return Ok(Some(Reply::default()));
         }
         if !entry.writes() {

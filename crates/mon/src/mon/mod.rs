@@ -9,6 +9,7 @@ mod invariants;
 mod osd_intake;
 mod propose;
 mod publish;
+mod tell;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -101,6 +102,8 @@ pub struct Monitor {
     log: ClusterLog,
     /// The version of the cluster log that its followers have been told.
     log_told: u64,
+    /// Options set in this process alone.
+    injected: BTreeMap<String, String>,
     queue: VecDeque<Pending>,
     in_flight: Option<InFlight>,
     created_pgs: std::collections::BTreeSet<seabed_cluster::PgId>,
@@ -133,6 +136,7 @@ impl Monitor {
             liveness,
             log: cluster_log,
             log_told: 0,
+            injected: BTreeMap::new(),
             queue: VecDeque::new(),
             in_flight: None,
             created_pgs: Default::default(),
@@ -211,6 +215,7 @@ impl Monitor {
 
     pub(crate) fn options(&self) -> Options<'_> {
         Options {
+            injected: &self.injected,
             settings: &self.state.settings,
             started: &self.config.options,
             mon: &self.config.name,

@@ -10,6 +10,7 @@ use super::Monitor;
 use crate::authorize::osd_of;
 use crate::history::MAP_FEATURES;
 use crate::options::effective;
+use crate::options::target::Place;
 use crate::service::cluster_log::priority;
 use crate::session::{Outbox, SessionId};
 
@@ -126,8 +127,9 @@ impl Monitor {
     /// What applies to the peer of a session.
     pub(super) fn send_config(&self, id: SessionId, out: &mut Outbox) {
         let Some(session) = self.sessions.get(&id) else { return };
+        let entity = &session.peer.entity;
         let options: BTreeMap<String, String> =
-            effective(&self.state.settings, &session.peer.entity)
+            effective(&self.state.settings, entity, &Place::of(self.state.osdmap(), entity))
                 .into_iter()
                 .map(|(name, (_, value))| (name, value))
                 .collect();

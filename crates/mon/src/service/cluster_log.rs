@@ -9,7 +9,7 @@ use seabed_messages::{AuthName, LogEntry as Line};
 use serde_json::{Value, json};
 
 use crate::map_log::{Door, LogEntry};
-use crate::session::Level;
+use crate::session::{Level, Peer};
 
 /// Lines kept.
 pub const LINES_MAX: usize = 2000;
@@ -99,6 +99,23 @@ impl ClusterLog {
                 self.line(stamp, "audit", Level::Info, &text);
             }
         }
+    }
+
+    /// A line that somebody wanted to have in the log.
+    pub fn said(&mut self, stamp: UTime, who: &Peer, text: &str) {
+        let id = who.entity.split_once('.').map_or(who.entity.as_str(), |(_, id)| id);
+        self.seq += 1;
+        self.push(Line {
+            name: AuthName { kind: who.name.kind as u32, id: id.to_string() },
+            rank: who.name,
+            addrs: who.addrs.clone(),
+            stamp,
+            seq: self.seq,
+            priority: 1,
+            text: text.to_string(),
+            channel: "cluster".to_string(),
+            ..Line::default()
+        });
     }
 
     /// Lines kept now.

@@ -7,6 +7,7 @@ use seabed_cluster::{OsdMap, PgStat, Time, UTime, pg_state};
 use serde_json::{Map, Value, json};
 
 use super::crush_edit;
+use super::osd::hold;
 use super::stats::{PgMap, all_pgs, state_text};
 use crate::command::text::float_g;
 
@@ -71,6 +72,8 @@ pub fn check(inputs: &Inputs<'_>) -> Checks {
     let mut checks = Checks::new();
     osds(inputs, &mut checks);
     flags(inputs.map, &mut checks);
+    held(inputs.map, &mut checks);
+    full_order(inputs.map, &mut checks);
     full(inputs.map, &mut checks);
     pools(inputs, &mut checks);
     availability(inputs, &mut checks);
@@ -164,7 +167,53 @@ fn flags(map: &OsdMap, checks: &mut Checks) {
     let set = map.flags & warned;
     if set != 0 {
         let text = format!("{} flag(s) set", flag_names(set));
-        warn(checks, "OSDMAP_FLAGS", text.len().min(7) as u64, text, Vec::new());
+        warn(checks, "OSDMAP_FLAGS", flag_names(set).len() as u64, text, Vec::new());
+    }
+}
+
+/// OSDs, buckets and classes that are held where they are.
+fn held(map: &OsdMap, checks: &mut Checks) {
+    let line = |what: String, bits: u32| {
+        (bits & hold::MASK != 0).then(|| format!("{what} has flags {}", hold::words(bits)))
+    };
+    let crush = &map.crush;
+    let bucket = |id: i32| {
+        let kind = crush.item_type(id).and_then(|k| crush.type_name(k)).unwrap_or("bucket");
+        format!("{kind} {}", crush.item_name(id).unwrap_or_default())
+    };
+    let class = |id: &i32| {
+        format!("device class '{}'", crush.class_names.get(id).map_or("", String::as_str))
+    };
+    let osds = map.osds().filter_map(|o| line(format!("osd.{o}"), map.state(o)));
+    let nodes = map.crush_node_flags.iter().filter_map(|(id, bits)| line(bucket(*id), *bits));
+    let classes = map.device_class_flags.iter().filter_map(|(id, bits)| line(class(id), *bits));
+    let detail: Vec<String> = osds.chain(nodes).chain(classes).collect();
+    if !detail.is_empty() {
+        let n = detail.len() as u64;
+        let what = "OSDs or CRUSH {nodes, device-classes} have {NOUP,NODOWN,NOIN,NOOUT} flags set";
+        warn(checks, "OSD_FLAGS", n, format!("{n} {what}"), detail);
+    }
+}
+
+/// Thresholds of fullness that are not one above the other.
+fn full_order(map: &OsdMap, checks: &mut Checks) {
+    let ratios = [
+        ("full_ratio", map.full_ratio),
+        ("backfillfull_ratio", map.backfillfull_ratio),
+        ("nearfull_ratio", map.nearfull_ratio),
+    ];
+    let show = |ratio: f32| float_g(f64::from(ratio), 6);
+    let detail: Vec<String> = ratios
+        .windows(2)
+        .filter(|w| w[0].1 < w[1].1)
+        .map(|w| {
+            let (high, low) = (w[0], w[1]);
+            format!("{} ({}) < {} ({}), increased", high.0, show(high.1), low.0, show(low.1))
+        })
+        .collect();
+    if !detail.is_empty() {
+        let (code, text) = ("OSD_OUT_OF_ORDER_FULL", "full ratio(s) out of order".to_string());
+        add(checks, code, Severity::Error, detail.len() as u64, text, detail);
     }
 }
 

@@ -55,6 +55,11 @@ pub fn state_text(state: u64) -> String {
     if names.is_empty() { "unknown".to_string() } else { names.join("+") }
 }
 
+/// True if it is the name of a state.
+pub fn is_state(word: &str) -> bool {
+    ORDER.iter().any(|(_, name)| *name == word)
+}
+
 /// Over how long rates are taken.
 const RATE_WINDOW: Duration = Duration::from_secs(10);
 /// Samples kept for rates, one per report at most.

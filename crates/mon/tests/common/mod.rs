@@ -160,8 +160,20 @@ impl World {
 
     /// Runs a command to its answer: code, status, output.
     pub fn command(&mut self, session: SessionId, json: &str) -> (i32, String, String) {
+        self.command_with(session, json, "")
+    }
+
+    /// The same with data behind it.
+    pub fn command_with(
+        &mut self,
+        session: SessionId,
+        json: &str,
+        input: &str,
+    ) -> (i32, String, String) {
         let command = vec![json.to_string()];
-        let tid = self.send(session, MMonCommand { fsid: FSID, command, ..Default::default() });
+        let input = input.to_string().into();
+        let message = MMonCommand { fsid: FSID, command, input, ..Default::default() };
+        let tid = self.send(session, message);
         self.pass(Duration::from_millis(60));
         for packet in self.take(session) {
             if let Message::MonCommandAck(ack) = packet.message

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use seabed_cluster::osdmap::flag;
 use seabed_cluster::{EntityAddrVec, Epoch, OsdId, OsdMap, OsdSuperblock};
 
+use super::hold;
 use crate::draft::Draft;
 use crate::service::crush_edit;
 
@@ -67,7 +68,7 @@ fn refusal(map: &OsdMap, boot: &Boot) -> Option<String> {
     if map.state(osd) & flag::osd::DESTROYED != 0 {
         return Some("was destroyed".to_string());
     }
-    if map.has_flag(flag::map::NOUP) || map.state(osd) & flag::osd::NOUP != 0 {
+    if hold::holds(map, osd, flag::osd::NOUP) {
         return Some("may not come up: noup is set".to_string());
     }
     None
@@ -117,7 +118,7 @@ fn set_up(draft: &mut Draft, boot: &Boot) {
     let mut xinfo = map.osd_xinfo.get(index).cloned().unwrap_or_default();
     // It must come back in if it never was, or if the monitor put it out by itself.
     let state = map.state(osd);
-    let noin = map.has_flag(flag::map::NOIN) || state & flag::osd::NOIN != 0;
+    let noin = hold::holds(&map, osd, flag::osd::NOIN);
     if !map.exists(osd) || state & flag::osd::NEW != 0 {
         if !noin {
             inc.new_weight.insert(osd, IN);

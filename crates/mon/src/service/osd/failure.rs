@@ -10,6 +10,7 @@ use std::time::Duration;
 use seabed_cluster::osdmap::flag;
 use seabed_cluster::{EntityAddrVec, Epoch, OsdId, OsdMap, Time};
 
+use super::hold;
 use crate::options::Options;
 use crate::service::crush_edit::location;
 
@@ -137,7 +138,7 @@ impl Failures {
 
 /// False if flags or the share of OSDs that would stay up forbid it.
 pub fn may_mark_down(map: &OsdMap, options: &Options<'_>, target: OsdId) -> bool {
-    if map.has_flag(flag::map::NODOWN) || map.state(target) & flag::osd::NODOWN != 0 {
+    if hold::holds(map, target, flag::osd::NODOWN) {
         return false;
     }
     let all = map.num_osds();

@@ -5,7 +5,9 @@
 pub mod boot;
 pub mod failure;
 pub mod full;
+pub mod hold;
 pub mod pg_temp;
 pub mod pool;
+pub mod pool_var;
 pub mod snap;
 pub mod tick;

@@ -1,14 +1,13 @@
 //! Pools: made, deleted, named, set.
 
-use seabed_cluster::osdmap::{OptValue, Pool, flag, pool_flag, pool_opt};
+use seabed_cluster::osdmap::{Pool, flag, pool_flag};
 use seabed_cluster::{Errno, OsdMap, PoolId};
 
+use super::pool_var::{self, SIZE_MAX, autoscale};
 use crate::command::Refusal;
 use crate::draft::Draft;
 use crate::options::Options;
 
-/// Most copies a pool may have; Ceph's own bound.
-const SIZE_MAX: u32 = 10;
 /// Longest name of a pool.
 const NAME_LEN_MAX: usize = 128;
 
@@ -27,6 +26,10 @@ pub struct NewPool {
     pub rule: Option<String>,
     /// `off`, `warn`, `on`.
     pub autoscale: Option<String>,
+    /// Whether it will hold much.
+    pub bulk: bool,
+    /// Options that it starts with.
+    pub options: Vec<(&'static str, Option<String>)>,
 }
 
 /// The pool of that name.
@@ -64,21 +67,17 @@ pub fn create(
     let fallback = i64::try_from(options.u64("osd_pool_default_pg_num")).unwrap_or(32);
     let pg_num = in_range(wanted.unwrap_or(fallback), "pg_num", max)?;
     let pgp_num = match new.pgp_num.filter(|n| *n != 0) {
-        Some(n) => in_range(n, "pgp_num", max)?,
+        Some(n) => u32::try_from(n).ok().filter(|n| (1..=pg_num).contains(n)).ok_or_else(|| {
+            let bounds = "must be greater than 0 and lower or equal than 'pg_num', which in this";
+            Refusal::new(Errno::ERANGE, format!("'pgp_num' {bounds} case is {pg_num}"))
+        })?,
         None => pg_num,
     };
-    if pgp_num > pg_num {
-        let text = format!("'pgp_num' {pgp_num} is greater than 'pg_num' {pg_num}");
-        return Err(Refusal::new(Errno::ERANGE, text));
-    }
     let fallback = i64::try_from(options.u64("osd_pool_default_size")).unwrap_or(3);
     let size = new.size.filter(|n| *n != 0).unwrap_or(fallback);
-    let size = u32::try_from(size)
-        .ok()
-        .filter(|n| (1..=SIZE_MAX).contains(n))
-        .ok_or_else(|| Refusal::invalid(format!("pool size must be between 1 and {SIZE_MAX}")))?;
-    check_pg_limit(&map, options, pg_num, size)?;
     let rule = rule_id(&map, new.rule.as_deref())?;
+    let size = check_size(&map, rule, size)?;
+    check_pg_limit(&map, options, pg_num, size)?;
     let id = PoolId(map.pool_max.0.max(0) + 1);
     let min_size = default_min_size(size, options);
     let epoch = draft.epoch();
@@ -88,12 +87,35 @@ pub fn create(
     pool.pgp_num_target = pgp_num;
     pool.flags |= pool_flag::CREATING;
     let fallback = options.get("osd_pool_default_pg_autoscale_mode");
-    pool.pg_autoscale_mode = autoscale(new.autoscale.as_deref().unwrap_or(&fallback))?;
+    let mode = new.autoscale.as_deref().unwrap_or(&fallback);
+    pool.pg_autoscale_mode = autoscale(mode)
+        .ok_or_else(|| Refusal::invalid(format!("specified invalid mode {mode}")))?;
+    if new.bulk {
+        pool.flags |= pool_flag::BULK;
+    }
+    pool_var::at_creation(&mut pool, &new.options)?;
     let inc = draft.inc();
     inc.new_pool_max = id;
     inc.new_pools.insert(id, pool);
     inc.new_pool_names.insert(id, new.name.clone());
     Ok(Some(id))
+}
+
+/// A size that the rule allows.
+fn check_size(map: &OsdMap, rule: i32, size: i64) -> Result<u32, Refusal> {
+    let rule = u32::try_from(rule).ok().and_then(|r| map.crush.rule(r));
+    let (least, most) = rule.map_or((1, SIZE_MAX), |r| (r.min_size.into(), r.max_size.into()));
+    let n = u32::try_from(size).ok().filter(|n| (1..=SIZE_MAX).contains(n));
+    match n {
+        _ if size > i64::from(most) => {
+            Err(Refusal::invalid("pool size is bigger than the crush rule max size"))
+        }
+        _ if size < i64::from(least) => {
+            Err(Refusal::invalid("pool size is smaller than the crush rule min size"))
+        }
+        Some(n) => Ok(n),
+        None => Err(Refusal::invalid(format!("pool size must be between 1 and {SIZE_MAX}"))),
+    }
 }
 
 /// OSDs carry so many PGs and no more: each costs memory and time in peering.
@@ -139,15 +161,6 @@ fn rule_id(map: &OsdMap, name: Option<&str>) -> Result<i32, Refusal> {
             .next()
             .copied()
             .ok_or_else(|| Refusal::not_found("there is no CRUSH rule for replicated pools")),
-    }
-}
-
-fn autoscale(word: &str) -> Result<u8, Refusal> {
-    match word {
-        "off" => Ok(0),
-        "warn" => Ok(1),
-        "on" => Ok(2),
-        _ => Err(Refusal::invalid(format!("'{word}' is not one of off, warn, on"))),
     }
 }
 
@@ -216,195 +229,6 @@ pub fn rename(draft: &mut Draft, from: &str, to: &str) -> Result<String, Refusal
     }
 }
 
-/// Flags of a pool that can be set by name.
-const SETTABLE_FLAGS: &[(&str, u64)] = &[
-    ("hashpspool", pool_flag::HASHPSPOOL),
-    ("nodelete", pool_flag::NODELETE),
-    ("nopgchange", pool_flag::NOPGCHANGE),
-    ("nosizechange", pool_flag::NOSIZECHANGE),
-    ("write_fadvise_dontneed", pool_flag::WRITE_FADVISE_DONTNEED),
-    ("noscrub", pool_flag::NOSCRUB),
-    ("nodeep-scrub", pool_flag::NODEEP_SCRUB),
-    ("bulk", pool_flag::BULK),
-];
-
-/// The flag behind a variable's name.
-pub fn flag_bit(var: &str) -> Option<u64> {
-    SETTABLE_FLAGS.iter().find(|(name, _)| *name == var).map(|(_, bit)| *bit)
-}
-
-fn whole(val: &str) -> Result<i64, Refusal> {
-    val.trim().parse().map_err(|_| {
-        Refusal::invalid(format!(
-            "error parsing integer value '{val}': Expected option value to be integer, got '{val}'"
-        ))
-    })
-}
-
-fn switch(val: &str) -> Result<bool, Refusal> {
-    match val {
-        "true" | "1" | "yes" => Ok(true),
-        "false" | "0" | "no" => Ok(false),
-        _ => Err(Refusal::invalid("expecting value 'true', 'false', '0', or '1'")),
-    }
-}
-
-/// `osd pool set`: changes one variable. The text is the status of success.
-pub fn set(
-    draft: &mut Draft,
-    options: &Options<'_>,
-    id: PoolId,
-    var: &str,
-    val: &str,
-    sure: bool,
-) -> Result<String, Refusal> {
-    let map = draft.map_arc();
-    let pool = map.pools.get(&id).ok_or_else(|| Refusal::not_found("no such pool"))?;
-    if let Some(bit) = flag_bit(var) {
-        let on = switch(val)?;
-        if bit == pool_flag::HASHPSPOOL && !sure {
-            return Err(Refusal::new(
-                Errno::EPERM,
-                "changing hashpspool moves nearly all data of the pool; pass \
-                 --yes-i-really-mean-it if that is wanted",
-            ));
-        }
-        change(draft, id, |p| p.flags = if on { p.flags | bit } else { p.flags & !bit });
-        return Ok(format!("set pool {id} {var} to {val}"));
-    }
-    match var {
-        "size" => set_size(draft, options, id, pool, whole(val)?, sure)?,
-        "min_size" => {
-            let n = whole(val)?;
-            let bad = || {
-                let size = pool.size;
-                let text =
-                    format!("pool min_size must be between 1 and size, which is set to {size}");
-                Refusal::invalid(text)
-            };
-            let n = u32::try_from(n).ok().filter(|n| (1..=pool.size).contains(n));
-            let n = n.ok_or_else(bad)?;
-            change(draft, id, |p| p.min_size = n);
-        }
-        "pg_num" | "pg_num_actual" => {
-            let n = whole(val)?;
-            if n != i64::from(pool.pg_num) {
-                return Err(Refusal::new(
-                    Errno::EOPNOTSUPP,
-                    format!(
-                        "pool has {} placement groups; splitting and merging them is not \
-                         supported yet, make a pool with the number wanted",
-                        pool.pg_num
-                    ),
-                ));
-            }
-        }
-        "pgp_num" | "pgp_num_actual" => {
-            let n = whole(val)?;
-            if n > i64::from(pool.pg_num) {
-                let text = format!("specified pgp_num {n} > pg_num {}", pool.pg_num);
-                return Err(Refusal::invalid(text));
-            }
-            let n = u32::try_from(n).ok().filter(|n| *n > 0);
-            let n = n.ok_or_else(|| Refusal::invalid("specified pgp_num must > 0"))?;
-            change(draft, id, |p| {
-                p.pgp_num = n;
-                p.pgp_num_target = n;
-            });
-        }
-        "crush_rule" => {
-            let rule = map.crush.rule_id(val).and_then(|r| i32::try_from(r).ok());
-            let rule =
-                rule.ok_or_else(|| Refusal::not_found(format!("crush rule {val} does not exist")))?;
-            change(draft, id, |p| p.crush_rule = rule);
-        }
-        "fast_read" => {
-            if switch(val)? {
-                return Err(Refusal::invalid("fast read is not supported in replication pool"));
-            }
-            change(draft, id, |p| p.fast_read = false);
-        }
-        "pg_autoscale_mode" => {
-            let mode = autoscale(val)?;
-            change(draft, id, |p| p.pg_autoscale_mode = mode);
-        }
-        _ => set_option(draft, id, var, val)?,
-    }
-    Ok(format!("set pool {id} {var} to {val}"))
-}
-
-fn set_size(
-    draft: &mut Draft,
-    options: &Options<'_>,
-    id: PoolId,
-    pool: &Pool,
-    n: i64,
-    sure: bool,
-) -> Result<(), Refusal> {
-    if pool.has_flag(pool_flag::NOSIZECHANGE) {
-        return Err(Refusal::new(
-            Errno::EPERM,
-            "pool size change is disabled; you must unset nosizechange flag for the pool first",
-        ));
-    }
-    let bad = || Refusal::invalid(format!("pool size must be between 1 and {SIZE_MAX}"));
-    let n = u32::try_from(n).ok().filter(|n| (1..=SIZE_MAX).contains(n)).ok_or_else(bad)?;
-    if n == 1 && (!options.bool("mon_allow_pool_size_one") || !sure) {
-        return Err(Refusal::new(
-            Errno::EPERM,
-            "configuring pool size as 1 is disabled by default; set mon_allow_pool_size_one and \
-             pass --yes-i-really-mean-it",
-        ));
-    }
-    let min_size = if n < pool.min_size || n > pool.size {
-        default_min_size(n, options)
-    } else {
-        pool.min_size
-    };
-    change(draft, id, |p| {
-        p.size = n;
-        p.min_size = min_size;
-    });
-    Ok(())
-}
-
-/// Options whose value is text, and those whose value is a fraction; the others are integers.
-const TEXT_OPTIONS: &[&str] =
-    &["compression_mode", "compression_algorithm", "csum_type", "fingerprint_algorithm"];
-const FRACTION_OPTIONS: &[&str] = &[
-    "scrub_min_interval",
-    "scrub_max_interval",
-    "deep_scrub_interval",
-    "compression_required_ratio",
-    "target_size_ratio",
-    "pg_autoscale_bias",
-];
-
-fn set_option(draft: &mut Draft, id: PoolId, var: &str, val: &str) -> Result<(), Refusal> {
-    let key = pool_opt::key(var)
-        .ok_or_else(|| Refusal::invalid(format!("unrecognized variable '{var}'")))?;
-    let unset = val == "unset" || val.is_empty();
-    let value = if TEXT_OPTIONS.contains(&var) {
-        OptValue::Str(val.to_string())
-    } else if FRACTION_OPTIONS.contains(&var) {
-        let f: f64 = val.trim().parse().ok().filter(|f: &f64| f.is_finite()).ok_or_else(|| {
-            Refusal::invalid(format!("error parsing floating point value '{val}'"))
-        })?;
-        OptValue::Double(f)
-    } else {
-        OptValue::Int(if unset { 0 } else { whole(val)? })
-    };
-    let zero = matches!(value, OptValue::Int(0)) || matches!(value, OptValue::Double(0.0));
-    change(draft, id, |p| {
-        if unset || zero {
-            p.opts.remove(&key);
-        } else {
-            p.opts.insert(key, value);
-        }
-    });
-    Ok(())
-}
-
 /// Clears the mark of pools all of whose PGs have come to be; `created` tells of one pool.
 pub fn finish_creating(draft: &mut Draft, created: impl Fn(&OsdMap, PoolId) -> bool) -> usize {
     let map = draft.map_arc();
@@ -427,7 +251,6 @@ pub fn map_flag(word: &str) -> Option<u32> {
         return Some(both);
     }
     let settable = [
-        "full",
         "noup",
         "nodown",
         "noout",

@@ -7,6 +7,7 @@ use seabed_cluster::osdmap::flag;
 use seabed_cluster::{EntityAddr, Now, OsdId, OsdMap, Time, UTime};
 
 use super::failure::may_mark_down;
+use super::hold;
 use crate::draft::Draft;
 use crate::map_log::{Door, Provenance};
 use crate::options::Options;
@@ -55,10 +56,8 @@ impl Liveness {
     fn long_down(&self, map: &OsdMap, options: &Options<'_>, now: Time) -> Vec<OsdId> {
         let Some(interval) = out_interval(options) else { return Vec::new() };
         let due = |(osd, at): (&OsdId, &Time)| {
-            let may = map.is_in(*osd)
-                && map.is_down(*osd)
-                && !map.has_flag(flag::map::NOOUT)
-                && map.state(*osd) & flag::osd::NOOUT == 0;
+            let may =
+                map.is_in(*osd) && map.is_down(*osd) && !hold::holds(map, *osd, flag::osd::NOOUT);
             (may && now.saturating_sub(*at) >= interval).then_some(*osd)
         };
         self.down_since.iter().filter_map(due).collect()
