@@ -51,6 +51,21 @@ mgr stat
 versions
 features
 config dump
+config help osd_max_backfills
+osd tree-from default
+osd info 0
+osd perf
+osd utilization
+osd blocked-by
+osd crush weight-set ls
+osd erasure-code-profile ls
+osd erasure-code-profile get default
+osd crush class ls-osd hdd
+pg dump_stuck
+node ls
+device ls
+mds metadata
+log last 3
 time-sync-status
 """
 
@@ -92,6 +107,12 @@ config-key set interop value
 config-key get interop
 config-key rm interop
 config-key get interop
+tell mon.a version
+tell mon.a config get debug_mon
+tell mon.a injectargs --debug_mon=1/5
+tell mon.a injectargs --nosuchoption=1
+tell mon.a nosuchcommand
+ping mon.a
 nosuchcommand at all
 """
 

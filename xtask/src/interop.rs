@@ -63,7 +63,8 @@ struct Script {
 /// The interpreter of the bindings is Debian's own, wherever another python3 is first on the PATH.
 const DEBIAN_PYTHON: &str = "/usr/bin/python3";
 
-/// The `ceph` commands come first: rates of I/O are fields that only a busy cluster shows.
+/// The `ceph` commands come first: rates of I/O are fields that only a busy cluster shows. The
+/// monitor's conversations come last: they move weights about.
 const OBJECTS: &[Script] = &[
     Script {
         name: "ceph",
@@ -76,6 +77,12 @@ const OBJECTS: &[Script] = &[
         name: "librados",
         interpreter: DEBIAN_PYTHON,
         file: "librados.py",
+        takes: Takes::Nothing,
+    },
+    Script {
+        name: "monitor",
+        interpreter: DEBIAN_PYTHON,
+        file: "mon_talk.py",
         takes: Takes::Nothing,
     },
 ];
