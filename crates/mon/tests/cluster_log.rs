@@ -43,6 +43,21 @@ fn lines_come_as_they_are_written() {
 }
 
 #[test]
+fn the_newest_level_counts() {
+    let mut w = World::new(1);
+    let c = w.client();
+    w.subscribe(c, &[("log-info", 0, 0)]);
+    w.subscribe(c, &[("log-error", 0, 0)]);
+    w.take(c);
+    write(&mut w, "not told");
+    assert_eq!(told(&mut w, c), [[""; 0]]);
+    w.subscribe(c, &[("log-info", 0, 0)]);
+    w.take(c);
+    write(&mut w, "told");
+    assert_eq!(told(&mut w, c), [["told"]], "one message: the client skips a version it knows");
+}
+
+#[test]
 fn unknown_levels_are_ignored() {
     let mut w = World::new(1);
     let c = w.client();

@@ -9,6 +9,7 @@ use seabed_messages::{
 
 use super::Monitor;
 use super::propose::{Pending, ReplyForm, ReplyTo, Work};
+use super::publish::log_level;
 use crate::authorize::{Request, authorize};
 use crate::command::{self, Command, Refusal, Reply, View};
 use crate::history::MAP_FEATURES;
@@ -97,6 +98,10 @@ impl Monitor {
             session.hostname = m.hostname;
         }
         for (name, sub) in m.what {
+            if log_level(&name).is_some() {
+                // A client follows the log at one level: the new one.
+                session.subscriptions.retain(|other, _| log_level(other).is_none());
+            }
             if session.subscriptions.len() >= SUBSCRIPTIONS_MAX
                 && !session.subscriptions.contains_key(&name)
             {

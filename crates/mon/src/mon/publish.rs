@@ -204,6 +204,6 @@ impl Monitor {
 }
 
 /// The level of a subscription to the cluster log.
-fn log_level(subscription: &str) -> Option<u16> {
+pub(super) fn log_level(subscription: &str) -> Option<u16> {
     priority(subscription.strip_prefix(LOG_PREFIX)?)
 }
