@@ -273,3 +273,21 @@ fn listings_are_byte_for_byte_those_of_ceph() {
     }
     assert_eq!(text.lines().count(), 64);
 }
+
+#[test]
+fn a_sparse_read_ends_at_a_truncation_that_the_object_has_not_seen() {
+    let mut world = World::new();
+    world.vector("o", vec![write(0, "0123456789")]);
+    for (truncate_size, truncate_seq, expected) in
+        [(0, 0, "0123456789"), (4, 1, "0123"), (0, 1, ""), (u64::MAX, 1, "0123456789")]
+    {
+        let mut op = OsdOp::extent(OpCode::SparseRead, 0, 10, Bytes::new());
+        op.args = OpArgs::Extent { offset: 0, length: 10, truncate_size, truncate_seq };
+        let (_, reply) = world.vector("o", vec![op]);
+        assert_eq!(reply.result, 0);
+        let out = &reply.ops[0].0.indata;
+        assert!(out.ends_with(expected.as_bytes()), "{truncate_size}");
+        let map = usize::from(!expected.is_empty());
+        assert_eq!(out.len(), 4 + map * 16 + 4 + expected.len(), "{truncate_size}");
+    }
+}
