@@ -68,7 +68,11 @@ mod tests {
         let mut t = Trimming::default();
         (0..4).for_each(|n| t.ask(id(n)));
         t.ask(id(1));
-        let mut take = |t: &mut Trimming| t.next(2).inspect(|id| drop(t.held.insert(*id)));
+        let take = |t: &mut Trimming| {
+            let next = t.next(2);
+            t.held.extend(next);
+            next
+        };
         assert_eq!([take(&mut t), take(&mut t), take(&mut t)], [Some(id(0)), Some(id(1)), None]);
         t.ask(id(0));
         t.done(id(2));
