@@ -153,8 +153,9 @@ macro_rules! versioned {
         impl $crate::Decode for $name {
             fn decode(r: &mut $crate::Reader) -> Result<Self, $crate::DecodeError> {
                 let what = stringify!($name);
-                let (value, kept) =
+                let (mut value, kept) =
                     $crate::Kept::decode(r, what, $version, $compat, |_r, _version| {
+                        #[allow(unused_mut)] // A struct may have no fields.
                         let mut value = Self::default();
                         $(
                             if _version >= $crate::__field_since!($($since)?) {
@@ -163,7 +164,8 @@ macro_rules! versioned {
                         )*
                         Ok(value)
                     })?;
-                Ok(Self { kept, ..value })
+                value.kept = kept;
+                Ok(value)
             }
         }
     };
