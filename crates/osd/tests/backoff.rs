@@ -119,3 +119,42 @@ fn a_session_takes_its_back_offs_along() {
     g.wait(4);
     assert!(g.heard(session).is_empty());
 }
+
+#[test]
+fn an_object_that_nobody_has_is_held_back_alone() {
+    let mut world = World::new(5, 3, 3, 1, 1);
+    world.config.pg.ask_again = std::time::Duration::from_millis(500);
+    let mut g = Guests::with(world);
+    let first = g.primary();
+    let others: Vec<usize> = (0..3).filter(|n| *n != first).collect();
+    others.iter().for_each(|n| lose(&mut g, *n));
+    // Written on one disk only; another copy learns of it, and the disk is gone before it is
+    // copied.
+    let session = g.open(10);
+    assert_eq!(g.ask(session, create()).result, 0);
+    g.world.mon.change().new_flags = seabed_cluster::osdmap::flag::map::NORECOVER as i32;
+    g.wait(1);
+    g.world.start(others[0]);
+    g.wait(3);
+    g.world.kill(first);
+    g.world.mon.mark_down(first);
+    g.wait(3);
+    assert_eq!(g.primary(), others[0]);
+    let session = g.open(10);
+    g.send(session, create());
+    let told = backoffs(&mut g, session);
+    assert_eq!(told.len(), 1);
+    assert_eq!((told[0].op, &told[0].begin), (backoff_op::BLOCK, &told[0].end));
+    assert_eq!(&told[0].begin.name[..], b"object");
+    g.say(session, MOsdBackoff { op: backoff_op::ACK_BLOCK, ..told[0].clone() }.into());
+    g.send(session, create());
+    assert!(backoffs(&mut g, session).is_empty());
+    // The disk comes back; its OSD may lead again, or only give what it has.
+    g.world.mon.change().new_flags = 0;
+    g.world.start(first);
+    g.wait(6);
+    let lifted = backoffs(&mut g, session);
+    assert_eq!((lifted.len(), lifted[0].op), (1, backoff_op::UNBLOCK));
+    let session = g.open(11);
+    assert_eq!(g.ask(session, create()).result, 0);
+}

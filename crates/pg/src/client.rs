@@ -5,7 +5,7 @@
 //! was carried out once is never carried out again, its recorded result is told; what waits is
 //! bounded.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use seabed_cluster::{
@@ -170,7 +170,7 @@ impl Pg {
             }
         }
         if !self.backoffs.is_empty() {
-            self.lift_object(env, object);
+            self.lift_object(env, &head);
             if self.waiting.len() < env.config.waiting_max / 2 {
                 self.lift_pg(env);
             }
@@ -201,14 +201,34 @@ impl Pg {
     }
 
     fn wait_for_object(&mut self, env: &mut Env<'_>, object: &HObject, op: ClientOp) -> Step {
-        if op.knows_backoffs() && self.is_unfound(object) {
-            self.back_off_object(env, op.session, object);
-            return Ok(());
-        }
         let fresh = || ForObject { needed: object.clone(), requests: VecDeque::new() };
         let waiting = self.waiting.object.entry(object.head()).or_insert_with(fresh);
         waiting.requests.push_back(op);
-        self.recover_now(env, object)
+        self.recover_now(env, object)?;
+        if self.is_unfound(object) {
+            self.hold_back_from(env, &object.head());
+        }
+        Ok(())
+    }
+
+    /// Nobody is known to have what requests on an object need: clients that know back-offs keep
+    /// them.
+    fn hold_back_from(&mut self, env: &mut Env<'_>, head: &HObject) {
+        let Some(mut waiting) = self.waiting.object.remove(head) else { return };
+        let mut sessions = BTreeSet::new();
+        waiting.requests.retain(|op| {
+            let held = op.knows_backoffs();
+            if held {
+                sessions.insert(op.session);
+            }
+            !held
+        });
+        if !waiting.requests.is_empty() {
+            self.waiting.object.insert(head.clone(), waiting);
+        }
+        for session in sessions {
+            self.back_off_object(env, session, head);
+        }
     }
 
     fn serve(&mut self, env: &mut Env<'_>, op: ClientOp) -> Step {
