@@ -54,10 +54,8 @@ pub trait Object {
     fn snapset_seq(&self) -> SnapId;
     /// The newest snapshot of the request's snap context.
     fn snap_context_seq(&self) -> SnapId;
-    /// Who watches the object. A port that does not know refuses.
-    fn watchers(&mut self) -> Result<Vec<(EntityName, EntityAddr)>, Errno> {
-        Err(Errno::EOPNOTSUPP)
-    }
+    /// Who watches the object.
+    fn watchers(&mut self) -> Result<Vec<(EntityName, EntityAddr)>, Errno>;
     /// Fills with bytes that no other call gets; for names, not for keys.
     fn unique(&mut self, bytes: &mut [u8; 16]);
     /// A line for the OSD's log.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use seabed_cluster::Errno;
-use seabed_denc::{Bytes, versioned};
+use seabed_denc::{Bytes, Envelope, Kept, versioned};
 
 use super::header::feature;
 use super::store::{answer, args, done, find, get, optional, put, remove_any};
@@ -23,8 +23,7 @@ const SOURCE: u8 = 1;
 const DESTINATION: u8 = 2;
 
 versioned! {
-    /// The other side of a migration, and how far it is. A spec with `source_spec` needs readers
-    /// that know it: it comes with compat version 3 and keeps that.
+    /// The other side of a migration, and how far it is.
     pub struct MigrationSpec(3, 1) {
         header_type: u8 = SOURCE,
         pool_id: i64 = -1,
@@ -40,6 +39,14 @@ versioned! {
         mirror_image_mode: u8 [since 2],
         source_spec: Bytes [since 3],
     }
+}
+
+/// Stores the spec in this release's form. One with `source_spec` needs readers that know it.
+fn write(object: &mut dyn Object, spec: MigrationSpec) -> Done {
+    let compat = if spec.source_spec.is_empty() { 1 } else { 3 };
+    let form = Envelope { version: 3, compat, ..Envelope::default() };
+    put(object, KEY, &MigrationSpec { kept: Kept::new(form, 3, 1), ..spec })?;
+    done()
 }
 
 /// Whether the text at the head of a format 1 image says that it is migrating.
@@ -71,8 +78,7 @@ pub(super) fn migration_set(object: &mut dyn Object, input: Bytes) -> Done {
         Some(_) if spec.header_type != DESTINATION => return Err(Errno::EEXIST),
         Some(_) => {}
     }
-    put(object, KEY, &spec)?;
-    done()
+    write(object, spec)
 }
 
 fn read(object: &mut dyn Object) -> Result<MigrationSpec, Errno> {
@@ -86,8 +92,7 @@ fn read(object: &mut dyn Object) -> Result<MigrationSpec, Errno> {
 pub(super) fn migration_set_state(object: &mut dyn Object, input: Bytes) -> Done {
     let (state, state_description) = args(input)?;
     let spec = read(object)?;
-    put(object, KEY, &MigrationSpec { state, state_description, ..spec })?;
-    done()
+    write(object, MigrationSpec { state, state_description, ..spec })
 }
 
 pub(super) fn migration_get(object: &mut dyn Object, _: Bytes) -> Done {

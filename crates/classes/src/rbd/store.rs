@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use seabed_cluster::Errno;
 use seabed_denc::{Bytes, Decode, DecodeError, Encode, Reader};
 
-use crate::{Done, Level, Object, Output};
+pub(super) use crate::codec::{input as args, stored as decode};
+use crate::{Done, Object, Output};
 
 /// Keys read at a time.
 const PAGE: u64 = 64;
@@ -21,11 +22,6 @@ impl<T: Decode> Decode for Trailing<T> {
     fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
         if r.is_empty() { Ok(Trailing(None)) } else { T::decode(r).map(Some).map(Trailing) }
     }
-}
-
-/// A method's arguments.
-pub(super) fn args<T: Decode>(input: Bytes) -> Result<T, Errno> {
-    T::decode(&mut Reader::new(input)).map_err(|_| Errno::EINVAL)
 }
 
 /// The answer that is one value.
@@ -45,19 +41,6 @@ pub(super) fn optional<T>(result: Result<T, Errno>) -> Result<Option<T>, Errno> 
         Err(Errno::ENOENT) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// A stored value in its own type.
-pub(super) fn decode<T: Decode>(
-    object: &mut dyn Object,
-    key: &[u8],
-    value: Bytes,
-) -> Result<T, Errno> {
-    T::decode(&mut Reader::new(value)).map_err(|error| {
-        let key = String::from_utf8_lossy(key);
-        object.log(Level::Error, format!("rbd: stored {key} does not decode: {error}"));
-        Errno::EIO
-    })
 }
 
 /// The value of `key`; ENOENT if it is absent.

@@ -247,6 +247,8 @@ fn a_migration_is_marked_in_both_formats() {
     tell(&mut object, "migration_set", of(2)).unwrap();
     assert_eq!(tell(&mut object, "migration_set", of(2)), Err(Errno::EEXIST));
     assert_eq!(features(&mut object), MIGRATING);
+    // Version 3, compat 3: a reader that does not know the source is to refuse.
+    assert_eq!(object.stored().unwrap().omap[&b("migration")][..2], [3, 3]);
     tell(&mut object, "migration_set_state", (2u8, b("456"))).unwrap();
     let want = MigrationSpec { state: 2, state_description: b("456"), ..of(2) };
     assert_eq!(get(&mut object), Ok(want));

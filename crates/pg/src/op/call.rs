@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use seabed_classes::{Access, Level as ClassLevel, Object, Page, Stat};
-use seabed_cluster::{EntityAddr, EntityName, Errno, SnapId, UTime};
+use seabed_cluster::{EntityAddr, EntityName, Errno, SnapId, UTime, WatchInfo};
 use seabed_denc::{Bytes, BytesMut, Encode};
 use seabed_messages::op::op_flag;
 use seabed_messages::{MOsdOp, OpArgs, OpCode, OsdOp};
@@ -124,6 +124,11 @@ impl Object for Called<'_, '_> {
 
     fn snap_context_seq(&self) -> SnapId {
         self.x.snapc.seq
+    }
+
+    fn watchers(&mut self) -> Result<Vec<(EntityName, EntityAddr)>, Errno> {
+        let watcher = |((_, name), watch): (&(u64, EntityName), &WatchInfo)| (*name, watch.addr);
+        self.reading(|x| Ok(x.info.watchers.iter().map(watcher).collect()))
     }
 
     fn unique(&mut self, bytes: &mut [u8; 16]) {
