@@ -352,6 +352,9 @@ impl Pg {
         let bytes: u64 = m.ops.iter().map(|o| o.indata.len() as u64).sum();
         if m.object.len() > 2048 || m.locator.key.len() > 2048 || m.locator.namespace.len() > 256 {
             Some(Errno::ENAMETOOLONG)
+        } else if m.flags & request_flag::PARALLELEXEC != 0 {
+            // Built by nobody: Ceph refuses it too.
+            Some(Errno::EINVAL)
         } else if m.object.is_empty() || writes && m.snap != SnapId::HEAD {
             Some(Errno::EINVAL)
         } else if bytes > env.config.write_max {
