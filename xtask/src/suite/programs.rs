@@ -92,7 +92,10 @@ pub(crate) const ROWS: &[Row] = &[
     rados_api("ceph_test_rados_api_lock_pp"),
     rados_api("ceph_test_rados_api_misc"),
     rados_api("ceph_test_rados_api_misc_pp"),
-    rados_api("ceph_test_rados_api_pool"),
+    Row {
+        outside: &[EC, ("LibRadosPools.PoolGetBaseTier", "cache tiers")],
+        ..rados_api("ceph_test_rados_api_pool")
+    },
     rados_api("ceph_test_rados_api_service"),
     rados_api("ceph_test_rados_api_service_pp"),
     rados_api("ceph_test_rados_api_snapshots"),
