@@ -35,6 +35,9 @@ admin_socket =
 log_file =
 ";
 
+/// Of the above what a `seabed dev` cluster does not have by itself.
+const SEABED_OPTIONS: &[[&str; 2]] = &[["mon_max_pg_per_osd", "10000"]];
+
 const OSDS: [&str; 3] = ["0", "1", "2"];
 
 enum Daemons {
@@ -58,12 +61,16 @@ impl Cluster {
         dir: &Path,
     ) -> Result<Self> {
         let daemons = match side {
-            Side::Seabed => Daemons::Seabed(DevCluster::up(
-                seabed,
-                dir,
-                SEABED_PORT,
-                &["--sparse", "--osd-size", "20G"],
-            )?),
+            Side::Seabed => {
+                let more = ["--sparse", "--osd-size", "20G"];
+                let cluster = DevCluster::up(seabed, dir, SEABED_PORT, &more)?;
+                for words in SEABED_OPTIONS {
+                    let mut set = chroot.command("ceph");
+                    set.arg("-c").arg(cluster.conf()).args(["config", "set", "mon"]).args(*words);
+                    process::read(&mut set)?;
+                }
+                Daemons::Seabed(cluster)
+            }
             Side::Ceph => Daemons::Ceph(Oracle::start_as(
                 dir,
                 CEPH_PORT,
