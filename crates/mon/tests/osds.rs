@@ -422,3 +422,69 @@ fn announced_osds_exist_and_come_in() {
     assert!(!w.map().exists(OsdId(0)));
     assert_eq!(w.map().crush.item_name(0), None);
 }
+
+#[test]
+fn what_is_held_stays_where_it_is() {
+    let (mut w, c, osds) = healthy();
+    for (name, value) in [("mon_osd_down_out_interval", "10"), ("mon_osd_min_in_ratio", "0.1")] {
+        let head = r#"{"prefix":"config set","who":"mon","#;
+        w.ok(c, &format!(r#"{head}"name":"{name}","value":"{value}"}}"#));
+    }
+    w.ok(c, r#"{"prefix":"osd set-group","flags":"nodown","who":["hdd"]}"#);
+    w.ok(c, r#"{"prefix":"osd set-group","flags":"noup","who":["vm"]}"#);
+    w.ok(c, r#"{"prefix":"osd add-noin","ids":["2"]}"#);
+    // Peers miss it, and are not believed.
+    let failed = |w: &World| seabed_messages::MOsdFailure {
+        fsid: FSID,
+        target: OsdId(2),
+        target_addrs: w.map().addrs(OsdId(2)).unwrap().client.clone(),
+        flags: seabed_messages::failure_flag::FAILED | seabed_messages::failure_flag::IMMEDIATE,
+        epoch: w.map().epoch,
+        failed_for_seconds: 30,
+        ..Default::default()
+    };
+    let report = failed(&w);
+    w.send(osds[0], report);
+    w.pass(Duration::from_secs(1));
+    assert!(w.map().is_up(OsdId(2)));
+    w.ok(c, r#"{"prefix":"osd unset-group","flags":"nodown","who":["hdd"]}"#);
+    let report = failed(&w);
+    w.send(osds[0], report);
+    w.pass(Duration::from_secs(1));
+    assert!(w.map().is_down(OsdId(2)));
+    // It may not come back, then not in.
+    w.boot(osds[2], 2);
+    assert!(w.map().is_down(OsdId(2)));
+    w.ok(c, r#"{"prefix":"osd unset-group","flags":"noup","who":["vm"]}"#);
+    w.ok(c, r#"{"prefix":"osd set-group","flags":"noout","who":["default"]}"#);
+    w.pass(Duration::from_secs(20));
+    assert!(w.map().is_in(OsdId(2)), "nothing below that root goes out");
+    w.ok(c, r#"{"prefix":"osd unset-group","flags":"noout","who":["default"]}"#);
+    w.pass(Duration::from_secs(20));
+    assert!(w.map().is_out(OsdId(2)));
+    w.boot(osds[2], 2);
+    assert!(w.map().is_up(OsdId(2)) && w.map().is_out(OsdId(2)));
+    assert!(w.map().crush_node_flags.is_empty() && w.map().device_class_flags.is_empty());
+}
+
+#[test]
+fn a_pg_peers_anew() {
+    let (mut w, c, _) = healthy();
+    let pg = PgId::new(PoolId(1), 0);
+    let before = w.map().map_pg(pg).acting;
+    w.ok(c, r#"{"prefix":"pg repeer","pgid":"1.0"}"#);
+    let after = w.map().map_pg(pg).acting;
+    assert_ne!(before, after);
+    assert_eq!(before.iter().rev().copied().collect::<Vec<_>>(), after);
+}
+
+#[test]
+fn an_osd_may_go_down_as_often_as_it_likes() {
+    let (mut w, c, osds) = healthy();
+    for _ in 0..50 {
+        w.ok(c, r#"{"prefix":"osd down","ids":["1"]}"#);
+        assert!(w.map().is_down(OsdId(1)));
+        w.boot(osds[1], 1);
+        assert!(w.map().is_up(OsdId(1)) && w.map().is_in(OsdId(1)));
+    }
+}
