@@ -6,6 +6,7 @@ mod model;
 mod recorded;
 mod rules;
 mod sessions;
+mod snap_golden;
 mod snap_model;
 mod snap_rules;
 mod watch;
