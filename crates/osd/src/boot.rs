@@ -30,6 +30,15 @@ impl Phase {
     pub(crate) fn is_active(self) -> bool {
         matches!(self, Phase::Active { .. })
     }
+
+    /// Ceph's word for it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Phase::Learning => "preboot",
+            Phase::Booting { .. } => "booting",
+            Phase::Active { .. } => "active",
+        }
+    }
 }
 
 impl Osd {

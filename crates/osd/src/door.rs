@@ -45,10 +45,7 @@ impl Osd {
                 self.with_pg(now, m.pg, store, out, |pg, env| pg.on_backoff(env, id, m))?;
                 Ok(())
             }
-            (Message::Command(_), Peer::Client(_)) => {
-                self.command(from, packet, out);
-                Ok(())
-            }
+            (Message::Command(_), Peer::Client(id)) => self.command(now, id, packet, store, out),
             (_, Peer::Osd(osd)) => self.peer_message(now, osd, packet, store, out),
             _ => Ok(()),
         }
@@ -171,15 +168,6 @@ impl Osd {
         }
         self.with_pg(now, pg, store, out, |pg, env| deliver(pg, env, from, packet))?;
         Ok(())
-    }
-
-    /// Answers that tools ask of every daemon.
-    fn command(&self, from: Peer, packet: Packet, out: &mut Outbox) {
-        let reply = seabed_messages::MCommandReply {
-            result: Errno::EOPNOTSUPP.wire(),
-            ..seabed_messages::MCommandReply::default()
-        };
-        out.send(from, Packet::with_tid(packet.tid, reply));
     }
 }
 

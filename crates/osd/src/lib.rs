@@ -27,10 +27,13 @@ mod door;
 mod heartbeat;
 mod input;
 mod maps;
+mod options;
 mod osd;
 mod peers;
+mod pg_query;
 mod stats;
 mod table;
+mod tell;
 mod trimming;
 
 pub use config::OsdConfig;

@@ -87,6 +87,14 @@ impl Waiting {
         });
     }
 
+    /// Everything that waits, and for what.
+    pub(crate) fn requests(&self) -> impl Iterator<Item = (&ClientOp, &'static str)> {
+        let for_pg = self.active.iter().map(|op| (op, "waiting for peered"));
+        let for_objects = self.object.values().flat_map(|w| &w.requests);
+        let for_room = self.room.iter().map(|op| (op, "waiting for room"));
+        for_pg.chain(for_objects.map(|op| (op, "waiting for object"))).chain(for_room)
+    }
+
     /// How many requests wait.
     pub(crate) fn len(&self) -> usize {
         let for_objects: usize = self.object.values().map(|w| w.requests.len()).sum();

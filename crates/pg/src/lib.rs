@@ -15,6 +15,7 @@ mod backoff;
 mod client;
 mod disk;
 mod env;
+mod inquiry;
 mod interval;
 mod invariants;
 mod lease;

@@ -60,6 +60,11 @@ impl InFlight {
         self.changes.into_iter().flat_map(|c| c.replies).map(|r| r.request)
     }
 
+    /// Those requests, for whoever asks.
+    pub(crate) fn unanswered(&self) -> impl Iterator<Item = &ClientOp> {
+        self.changes.iter().flat_map(|c| &c.replies).map(|r| &r.request)
+    }
+
     /// The tid that the next change gets.
     pub(crate) fn next_tid(&self) -> u64 {
         self.last_tid + 1

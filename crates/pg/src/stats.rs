@@ -144,12 +144,7 @@ impl Pg {
         (stat.last_became_active, stat.last_peered) = (s.became_active, s.peered);
         stat.last_became_peered = s.became_active;
         (stat.last_undegraded, stat.last_fullsized) = (s.undegraded, s.fullsized);
-        stat.blocked_by = match self.primary().map(|p| &p.phase) {
-            Some(Phase::GetInfo { prior, asked }) => {
-                prior.blocked_by.union(asked).copied().collect()
-            }
-            _ => Vec::new(),
-        };
+        stat.blocked_by = self.peering_blocked_by();
         stat.purged_snaps.clone_from(&self.info.purged_snaps);
         stat.snaptrimq_len = self.active().map_or(0, |a| a.trim.queue_len());
         self.count_copies(&mut stat);
