@@ -4,6 +4,7 @@
 //! it (as root on Debian) or says what is missing and stops: nothing is skipped in silence.
 
 mod chroot;
+mod compare;
 mod demo;
 mod faults;
 mod interop;
@@ -41,6 +42,8 @@ enum Verb {
     Sim(test::SimArgs),
     /// Drive stock Ceph clients against Seabed and against real Ceph, and compare.
     Interop(interop::Args),
+    /// Measure Seabed and real Ceph side by side; writes docs/performance.md.
+    Compare(compare::Args),
     /// Kill OSDs under stock clients and check every replica.
     Faults(faults::Args),
     /// Start or stop a real Ceph cluster on loopback, to ask it questions.
@@ -55,6 +58,7 @@ fn main() -> Result<()> {
         Verb::Tidy => tidy::run(),
         Verb::Sim(args) => test::sim(&args),
         Verb::Interop(args) => interop::run(&args),
+        Verb::Compare(args) => compare::run(&args),
         Verb::Faults(args) => faults::run(&args),
         Verb::Oracle(args) => oracle::run(&args),
     }

@@ -90,6 +90,11 @@ impl Oracle {
         Self::start_as(dir, port, &Plan::PLAIN)
     }
 
+    /// The same with more configuration.
+    pub(crate) fn start_with(dir: &Path, port: u16, config: &str) -> Result<Self> {
+        Self::start_as(dir, port, &Plan { config, ..Plan::PLAIN })
+    }
+
     /// The same of another host's Ceph, or with more configuration.
     pub(crate) fn start_as(dir: &Path, port: u16, plan: &Plan<'_>) -> Result<Self> {
         if dir.join("ceph.conf").exists() {

@@ -22,6 +22,25 @@ impl Side {
         DevCluster::up(binary, dir, port, &flags).map(Self::Seabed)
     }
 
+    /// A Seabed cluster whose device files are allocated beforehand.
+    pub(crate) fn seabed_preallocated(
+        binary: &Path,
+        dir: &Path,
+        port: u16,
+        device_bytes: u64,
+    ) -> Result<Self> {
+        let size = device_bytes.to_string();
+        DevCluster::up(binary, dir, port, &["--osd-size", &size]).map(Self::Seabed)
+    }
+
+    /// A real Ceph cluster whose device files are allocated beforehand.
+    pub(crate) fn ceph_preallocated(dir: &Path, port: u16, device_bytes: u64) -> Result<Self> {
+        let config = format!(
+            "bluestore_block_size = {device_bytes}\nbluestore_block_preallocate_file = true\n"
+        );
+        Oracle::start_with(dir, port, &config).map(Self::Ceph)
+    }
+
     /// A real Ceph cluster.
     pub(crate) fn ceph(dir: &Path, port: u16) -> Result<Self> {
         Oracle::start(dir, port).map(Self::Ceph)
@@ -43,13 +62,18 @@ impl Side {
         }
     }
 
+    /// The process of an OSD.
+    pub(crate) fn pid(&self, osd: u16) -> Result<String> {
+        let name = format!("osd.{osd}");
+        match self {
+            Self::Seabed(cluster) => cluster.pid(&name),
+            Self::Ceph(cluster) => cluster.pid(&name),
+        }
+    }
+
     /// Kills an OSD with -9.
     pub(crate) fn kill(&self, osd: u16) -> Result<()> {
-        let pid = match self {
-            Self::Seabed(cluster) => cluster.pid(&format!("osd.{osd}"))?,
-            Self::Ceph(cluster) => cluster.pid(&format!("osd.{osd}"))?,
-        };
-        process::run(Command::new("kill").args(["-9", &pid]))
+        process::run(Command::new("kill").args(["-9", &self.pid(osd)?]))
     }
 
     /// Starts a killed OSD again.

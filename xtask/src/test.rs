@@ -94,6 +94,19 @@ pub(crate) fn build_seabed() -> Result<PathBuf> {
     Ok(process::target_dir().join("debug/seabed"))
 }
 
+/// Builds the one binary as it is shipped and returns its path.
+pub(crate) fn build_release() -> Result<PathBuf> {
+    process::run(cargo("build")?.args([
+        "--quiet",
+        "--release",
+        "--package",
+        "seabed",
+        "--bin",
+        "seabed",
+    ]))?;
+    Ok(process::target_dir().join("release/seabed"))
+}
+
 fn simulate(args: &[&str]) -> Result<()> {
     process::run(
         Command::new("cargo")
