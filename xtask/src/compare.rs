@@ -141,7 +141,7 @@ impl Bench<'_> {
         fs::write(self.conf(side), conf + "\n[client]\nrbd_cache = false\n")?;
         process::read(&mut side.client("rbd", &["create", IMAGE, "--size", "1G"]))?;
         let fill = row("", Through::Rbd, "write", "4M", "8");
-        self.fio(&mut self.client(side, &fill).args(["--size=1G"]), &fill).map(drop)
+        self.fio(self.client(side, &fill).args(["--size=1G"]), &fill).map(drop)
     }
 
     fn conf(&self, side: &Side) -> PathBuf {
