@@ -105,7 +105,10 @@ pub(crate) const ROWS: &[Row] = &[
     rados_api("ceph_test_rados_api_stat"),
     rados_api("ceph_test_rados_api_stat_pp"),
     rados_api("ceph_test_rados_api_watch_notify"),
-    rados_api("ceph_test_rados_api_watch_notify_pp"),
+    Row {
+        outside: &[EC, ("LibRadosWatchNotifyPPTests/*/1", "cache tiers")],
+        ..rados_api("ceph_test_rados_api_watch_notify_pp")
+    },
     rados_api("ceph_test_rados_striper_api_aio"),
     rados_api("ceph_test_rados_striper_api_io"),
     rados_api("ceph_test_rados_striper_api_striping"),
@@ -117,7 +120,7 @@ pub(crate) const ROWS: &[Row] = &[
     gtest("ceph_test_cls_log"),
     gtest("ceph_test_cls_numops"),
     gtest("ceph_test_cls_rbd"),
-    gtest("ceph_test_cls_refcount"),
+    Row { outside: &[("*_ec", EC.1)], ..gtest("ceph_test_cls_refcount") },
     gtest("ceph_test_cls_sdk"),
     gtest("ceph_test_cls_version"),
     gtest("ceph_test_neocls_log"),

@@ -305,11 +305,8 @@ pub fn mgr(view: &View<'_>, command: &Command) -> Answer {
         }
         "mgr versions" => json!({&view.config.version: u8::from(available)}),
         "mgr count-metadata" => json!({"unknown": u8::from(available)}),
-        "service dump" => json!({
-            "epoch": 1,
-            "modified": view.state.monmap.created.to_string(),
-            "services": {},
-        }),
+        "service dump" => view.services.dump(),
+        "service status" => view.services.status(),
         "balancer status" => json!({
             "active": false,
             "last_optimize_duration": "",

@@ -43,6 +43,7 @@ use crate::mon::MonConfig;
 use crate::options::Options;
 use crate::service::cluster_log::ClusterLog;
 use crate::service::health::{self, Checks};
+use crate::service::services::Services;
 use crate::service::stats::PgMap;
 use crate::state::State;
 
@@ -57,6 +58,8 @@ pub struct View<'a> {
     pub stats: &'a PgMap,
     /// The cluster log.
     pub log: &'a ClusterLog,
+    /// Services that told the mgr that they run.
+    pub services: &'a Services,
     /// Of this monitor.
     pub config: &'a MonConfig,
     /// Options in force.

@@ -206,11 +206,7 @@ pub fn run(view: &View<'_>, command: &Command) -> Answer {
             "modules": [],
             "services": {},
         },
-        "servicemap": {
-            "epoch": 1,
-            "modified": view.state.monmap.created.to_string(),
-            "services": {},
-        },
+        "servicemap": view.services.dump(),
         "progress_events": {},
     });
     Ok(Reply::json(&value, command.format))
@@ -230,16 +226,20 @@ fn text(view: &View<'_>) -> String {
     let age = span(quorum_age(view));
     let name = &view.config.name;
     let n = m.mons.len();
-    out.push_str(&format!("    mon: {n} daemons, quorum {name} (age {age})\n"));
-    if view.mgr.available {
-        out.push_str(&format!("    mgr: {name}(active, since {age})\n"));
-    } else {
-        out.push_str("    mgr: no daemons active\n");
-    }
-    out.push_str(&format!("    osd: {}\n", osd_counts_text(view, false)));
+    let width = view.services.summaries().map(|(name, _)| name.len()).max().unwrap_or(0).max(3);
+    let mon = format!("{n} daemons, quorum {name} (age {age})");
+    service_line(&mut out, width, "mon", &mon);
+    let active = format!("{name}(active, since {age})");
+    let mgr = if view.mgr.available { active.as_str() } else { "no daemons active" };
+    service_line(&mut out, width, "mgr", mgr);
+    service_line(&mut out, width, "osd", &osd_counts_text(view, false));
     let flags = map.flags & !HIDDEN_FLAGS;
     if flags != 0 {
-        out.push_str(&format!("         flags {}\n", health::flag_names(flags)));
+        let names = health::flag_names(flags);
+        out.push_str(&format!("    {:width$}  flags {names}\n", ""));
+    }
+    for (name, summary) in view.services.summaries() {
+        service_line(&mut out, width, name, &summary);
     }
     out.push_str(&data_text(view));
     let rates = view.stats.rates(None, view.now.mono);
@@ -254,6 +254,11 @@ fn text(view: &View<'_>) -> String {
     }
     out.push_str(" \n");
     out
+}
+
+fn service_line(out: &mut String, width: usize, who: &str, what: &str) {
+    let space = " ".repeat(width.saturating_sub(who.len()));
+    out.push_str(&format!("    {who}: {space}{what}\n"));
 }
 
 fn data_text(view: &View<'_>) -> String {

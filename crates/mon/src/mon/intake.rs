@@ -67,7 +67,8 @@ impl Monitor {
                 let fsid = self.state.monmap.fsid;
                 out.send(id, MLogAck { fsid, last, ..MLogAck::default() });
             }
-            Message::MgrOpen(_) => {
+            Message::MgrOpen(m) => {
+                self.services.open(id, &self.sessions[&id].peer, &m, now.wall);
                 let configure = MMgrConfigure {
                     period_seconds: REPORT_PERIOD,
                     threshold: REPORT_PERIOD,
@@ -75,9 +76,12 @@ impl Monitor {
                 };
                 out.send(id, configure);
             }
-            Message::MgrClose(m) => out.send(id, *m),
+            Message::MgrClose(m) => {
+                self.services.close(id, now.wall);
+                out.send(id, *m);
+            }
             Message::Ping(_) => self.pong(now, id, tid, out),
-            Message::MgrReport(_) => {}
+            Message::MgrReport(m) => self.services.report(id, &m, now.wall),
             Message::MonGetPurgedSnaps(m) => {
                 let (last, purged_snaps) = self.state.purged.between(m.start, m.last);
                 let reply = MMonGetPurgedSnapsReply {
@@ -265,6 +269,7 @@ impl Monitor {
             state: &self.state,
             stats: &self.stats,
             log: &self.log,
+            services: &self.services,
             config: &self.config,
             options: self.options(),
             peers: self.sessions.values().map(|s| (s.peer.name.kind, s.peer.features)).collect(),

@@ -23,6 +23,7 @@ use crate::options::Options;
 use crate::service::cluster_log::ClusterLog;
 use crate::service::osd::failure::Failures;
 use crate::service::osd::tick::{Liveness, blocklist_wake};
+use crate::service::services::Services;
 use crate::service::stats::PgMap;
 use crate::session::{Outbox, Peer, SESSIONS_MAX, Session, SessionId};
 use crate::state::{State, StateError};
@@ -100,6 +101,7 @@ pub struct Monitor {
     failures: Failures,
     liveness: Liveness,
     log: ClusterLog,
+    services: Services,
     /// The version of the cluster log that its followers have been told.
     log_told: u64,
     /// Options set in this process alone.
@@ -135,6 +137,7 @@ impl Monitor {
             failures: Failures::default(),
             liveness,
             log: cluster_log,
+            services: Services::default(),
             log_told: 0,
             injected: BTreeMap::new(),
             queue: VecDeque::new(),
@@ -160,7 +163,7 @@ impl Monitor {
     ) -> Result<(), MonError> {
         match input {
             Input::SessionOpened { session, peer } => self.open(session, peer, out),
-            Input::SessionClosed(session) => self.close(session),
+            Input::SessionClosed(session) => self.close(now, session),
             Input::Message { session, packet } => self.message(now, session, packet, out),
             Input::LogCommitted => {}
             Input::Tick if log.leads() => self.tick(now),
@@ -180,7 +183,8 @@ impl Monitor {
         self.sessions.insert(id, Session::new(peer));
     }
 
-    fn close(&mut self, id: SessionId) {
+    fn close(&mut self, now: Now, id: SessionId) {
+        self.services.close(id, now.wall);
         self.sessions.remove(&id);
         self.queue.retain(|p| p.session != Some(id) || !p.work.needs_session());
     }

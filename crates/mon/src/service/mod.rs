@@ -4,4 +4,5 @@ pub mod cluster_log;
 pub mod crush_edit;
 pub mod health;
 pub mod osd;
+pub mod services;
 pub mod stats;
