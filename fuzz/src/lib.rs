@@ -9,6 +9,7 @@
 
 mod msgr2;
 pub mod mutate;
+mod objects;
 mod seeds;
 mod targets;
 
@@ -33,6 +34,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "crush_map", run: targets::crush_map, seeds: seeds::crush_maps },
     Target { name: "crush_text", run: targets::crush_text, seeds: seeds::crush_texts },
     Target { name: "transaction", run: targets::transaction, seeds: seeds::transactions },
+    Target { name: "class_call", run: objects::class_call, seeds: objects::recorded_calls },
+    Target { name: "osd_op", run: objects::osd_op, seeds: objects::recorded_requests },
     Target { name: "mon_command", run: targets::mon_command, seeds: seeds::mon_commands },
 ];
 

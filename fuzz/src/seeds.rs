@@ -126,6 +126,35 @@ pub(crate) fn transactions() -> Vec<Vec<u8>> {
     bounded(sent.filter_map(|l| base64(&l["data"])).filter(|d| d.first() == Some(&9)))
 }
 
+/// Object, class, method and input of every recorded call.
+pub(crate) fn calls() -> Vec<(String, String, String, Vec<u8>)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut found = Vec::new();
+    for line in lines("classes/tests/data/lock-journal.jsonl.gz") {
+        for call in line["calls"].as_array().into_iter().flatten() {
+            let name = text(&call["method"]);
+            let (class, method) = name.split_once('.').unwrap_or_default();
+            let input = base64(&call["in"]).unwrap_or_default();
+            found.push((text(&line["oid"]), class.to_owned(), method.to_owned(), input));
+        }
+    }
+    for line in lines("classes/tests/data/rbd.jsonl.gz") {
+        for op in line["ops"].as_array().into_iter().flatten().filter(|op| op[0] == "call") {
+            let input = base64(&op[2]).unwrap_or_default();
+            found.push((text(&line["object"]), "rbd".to_owned(), text(&op[1]), input));
+        }
+    }
+    found
+}
+
+/// Front and data of recorded requests to OSDs.
+pub(crate) fn requests() -> Vec<(Vec<u8>, Vec<u8>)> {
+    let recorded = lines("pg/tests/data/rados.jsonl.gz");
+    let whole = recorded.iter().filter(|line| line["ver"] == 8 && line["data"].is_string());
+    let parts = whole.filter_map(|line| Some((base64(&line["front"])?, base64(&line["data"])?)));
+    parts.filter(|(_, data)| data.len() <= SEED_BYTES_MAX).collect()
+}
+
 /// Both sides of the recorded handshakes, as the scripts that the msgr2 targets play.
 fn handshakes(from_dialler: bool) -> Vec<Vec<u8>> {
     let text = include_str!("../../crates/msgr2/src/tests/vectors/handshakes.txt");

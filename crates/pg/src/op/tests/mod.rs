@@ -38,6 +38,7 @@ struct World {
     now: UTime,
     connected: Vec<u64>,
     removed_snaps: IntervalSet,
+    caller: (EntityName, EntityAddr),
 }
 
 impl World {
@@ -61,6 +62,7 @@ impl World {
             now: UTime { sec: 7, nsec: 7 },
             connected: Vec::new(),
             removed_snaps: IntervalSet::new(),
+            caller: (EntityName::client(4), EntityAddr::default()),
         }
     }
 
@@ -77,7 +79,7 @@ impl World {
             version: EVersion::new(Epoch(1), self.version + 1),
             last_user_version: self.user_version,
             reqid: ReqId { name: EntityName::client(4), tid: self.version + 1, inc: 0 },
-            caller: (EntityName::client(4), EntityAddr::default()),
+            caller: self.caller,
             require_osd_release: 16,
             connected: &self.connected,
             next_notify: 1 << 32,

@@ -1,0 +1,4 @@
+//! Target `class_call` of the registry, for cargo-fuzz.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| seabed_fuzz::run("class_call", data));
