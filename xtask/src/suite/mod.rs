@@ -34,8 +34,8 @@ pub(crate) struct SuiteArgs {
     #[arg(long)]
     suite: Option<Suite>,
     /// Only these programs; `PROGRAM:FILTER` for some of its tests (a GoogleTest filter).
-    #[arg(long, requires = "suite")]
-    only: Vec<String>,
+    #[arg(long = "program", requires = "suite")]
+    programs: Vec<String>,
     /// Run on real Ceph too and keep its results as the reference.
     #[arg(long, requires = "suite")]
     reference: bool,
@@ -57,7 +57,7 @@ impl SuiteArgs {
     }
 }
 
-/// What `--only` picked.
+/// What `--program` picked.
 struct Pick<'a> {
     row: &'static Row,
     filter: Option<&'a str>,
@@ -83,7 +83,7 @@ pub(crate) fn run(suite: Suite, args: &SuiteArgs) -> Result<()> {
     }
     let chroot = Chroot::of(suite)?;
     nothing_forgotten(&chroot)?;
-    let picks = pick(&args.only, &chroot)?;
+    let picks = pick(&args.programs, &chroot)?;
     let sides: &[Side] = match (args.real_only, args.reference) {
         (true, _) => &[Side::Ceph],
         (false, true) => &[Side::Ceph, Side::Seabed],

@@ -3,7 +3,7 @@
 
 /// One run of one program.
 pub(crate) struct Row {
-    /// What the table and `--only` call it.
+    /// What the table and `--program` call it.
     pub(crate) name: &'static str,
     /// The program in /usr/bin whose absence means that this release does not have the row.
     pub(crate) program: &'static str,
