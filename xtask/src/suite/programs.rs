@@ -184,7 +184,7 @@ pub(crate) const ROWS: &[Row] = &[
         "exec $0",
     ),
     script("ceph_test_rados_watch_notify", "ceph_test_rados_watch_notify", 600, "exec $0"),
-    gtest("ceph_test_stress_watch"),
+    Row { outside: &[("WatchStressTests/*/1", "cache tiers")], ..gtest("ceph_test_stress_watch") },
     script(
         "ceph_multi_stress_watch",
         "ceph_multi_stress_watch",
