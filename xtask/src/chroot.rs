@@ -1,5 +1,5 @@
-//! Debian of another release in a folder, to run its Ceph: made once by mmdebstrap, entered for each
-//! command in a mount namespace of its own, so that nothing stays mounted whatever dies.
+//! Debian of another release in a folder, to run its Ceph: made once by mmdebstrap, entered for
+//! each command in a mount namespace of its own, so that nothing stays mounted whatever dies.
 //!
 //! The chroot shares /proc, /dev, /tmp and the network with the machine: programs in it reach a
 //! cluster on loopback, and files below /tmp have the same path on both sides.

@@ -12,8 +12,8 @@
 //! Each step is an operation of its own, under a new tid: an OSD that recognises a repeat answers
 //! it, but does not bind the watch to the session that it came on.
 //!
-//! Invariants: a watch or notify names itself to OSDs by the number of its [`RequestId`]; its end is
-//! told once, and nothing after it.
+//! Invariants: a watch or notify names itself to OSDs by the number of its [`RequestId`]; its end
+//! is told once, and nothing after it.
 
 use std::time::Duration;
 

@@ -305,7 +305,8 @@ proptest! {
         // Nothing is left but a head that exists, with what was written last.
         let set = world.head_context().snapset;
         prop_assert!(set.clones.is_empty());
-        let stored = world.store.list(&world.coll, &GhObject::min(), &GhObject::max(), 9).unwrap().0;
+        let (from, to) = (GhObject::min(), GhObject::max());
+        let stored = world.store.list(&world.coll, &from, &to, 9).unwrap().0;
         prop_assert_eq!(stored.len(), usize::from(world.now.is_some()));
         if let Some(now) = &world.now {
             prop_assert_eq!(&world.read(SnapId::HEAD), now);
