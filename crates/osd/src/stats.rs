@@ -132,8 +132,8 @@ impl Osd {
         out.send(Peer::Mon, MOsdFull { paxos, epoch, state, ..MOsdFull::default() });
     }
 
-    /// The bit that the map should show for this OSD, the worst alone. Beyond the failsafe ratio PGs
-    /// take nothing more, whatever the map shows.
+    /// The bit that the map should show for this OSD, the worst alone. Beyond the failsafe ratio
+    /// PGs take nothing more, whatever the map shows.
     fn fullness(&mut self, space: &StatFs) -> u32 {
         let Some(map) = self.map.as_ref().filter(|_| space.total > 0) else { return 0 };
         let used = space.total.saturating_sub(space.available) as f64 / space.total as f64;

@@ -92,7 +92,10 @@ fn shown(addr: &EntityAddr) -> String {
 }
 
 fn entries(key: &str, entries: &BTreeMap<EntityAddr, UTime>) -> Value {
-    let one = |(addr, until): (&EntityAddr, &UTime)| json!({key: addr.legacy_text(), "until": until.to_string()});
+    let one = |(addr, until): (&EntityAddr, &UTime)| {
+        let (addr, until) = (addr.legacy_text(), until.to_string());
+        json!({key: addr, "until": until})
+    };
     entries.iter().map(one).collect()
 }
 

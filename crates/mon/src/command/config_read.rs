@@ -248,7 +248,10 @@ fn show(view: &View<'_>, command: &Command) -> Answer {
             t.render()
         },
         || {
-            let row = |(name, value, source): &(&str, &str, &str)| json!({"name": name, "value": value, "source": source});
+            let row = |row: &(&str, &str, &str)| {
+                let (name, value, source) = row;
+                json!({"name": name, "value": value, "source": source})
+            };
             all.iter().map(row).collect()
         },
     )

@@ -1,5 +1,5 @@
-//! Recorded sessions of the stock `rados` and `rbd`: each request, as bytes, gets the recorded reply but for
-//! versions and epochs, which belong to a PG of another life.
+//! Recorded sessions of the stock `rados` and `rbd`: each request, as bytes, gets the recorded
+//! reply but for versions and epochs, which belong to a PG of another life.
 
 use base64::Engine;
 use seabed_messages::{Body, Parts};
