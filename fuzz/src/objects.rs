@@ -78,6 +78,10 @@ pub(crate) fn osd_op(input: &[u8]) {
     if message.ops.iter().any(|o| o.op.is_pg()) || check_calls(&message).is_err() {
         return;
     }
+    // The PG refuses what is not its own before anything is carried out: the pool is the request's.
+    if message.locator.pool < PoolId(0) {
+        return;
+    }
     let mut world = World::new(&message);
     // Twice: the second time on what the first has made of the object.
     for version in [2, 3] {
@@ -96,7 +100,7 @@ struct World {
 
 impl World {
     fn new(message: &MOsdOp) -> World {
-        let coll = Collection::Pg(SpgId::replicated(PgId::new(PoolId(1), 0)));
+        let coll = Collection::Pg(SpgId::replicated(PgId::new(message.locator.pool, 0)));
         let mut store = MemStore::automatic();
         let mut tx = Transaction::new();
         tx.make_collection(&coll, 0);

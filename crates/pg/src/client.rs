@@ -358,7 +358,15 @@ impl Pg {
         use seabed_cluster::SnapId;
         let writes = op::may_write(m);
         let bytes: u64 = m.ops.iter().map(|o| o.indata.len() as u64).sum();
-        if m.object.len() > 2048 || m.locator.key.len() > 2048 || m.locator.namespace.len() > 256 {
+        let pg = self.id.pg;
+        let pool = env.map.pools.get(&pg.pool)?;
+        if m.locator.pool != pg.pool || !pg.contains(pool.pg_num, m.hash) {
+            // Not this PG's object: nobody aims so who does not lie.
+            Some(Errno::EINVAL)
+        } else if m.object.len() > 2048
+            || m.locator.key.len() > 2048
+            || m.locator.namespace.len() > 256
+        {
             Some(Errno::ENAMETOOLONG)
         } else if m.flags & request_flag::PARALLELEXEC != 0 {
             // Built by nobody: Ceph refuses it too.
