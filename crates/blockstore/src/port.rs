@@ -6,7 +6,8 @@ use std::ops::Bound;
 use bytes::Bytes;
 use seabed_cluster::{Collection, GhObject};
 use seabed_storage::{
-    BlockDevice, KeyValue, ObjectStat, ObjectStore, OmapPage, StatFs, StoreError, Transaction, TxId,
+    BlockDevice, KeyValue, ObjectStat, ObjectStore, OmapPage, Room, StatFs, StoreError,
+    Transaction, TxId,
 };
 
 use crate::store::BlockStore;
@@ -154,12 +155,16 @@ impl<K: KeyValue, D: BlockDevice> ObjectStore for BlockStore<K, D> {
         Ok(self.collections.get(c).copied())
     }
 
+    fn room(&self) -> Room {
+        Room { total: self.label.size, available: self.allocator.free() * BLOCK }
+    }
+
     fn statfs(&self) -> StatFs {
-        let free = self.allocator.free() * BLOCK;
+        let Room { total, available } = self.room();
         StatFs {
-            total: self.label.size,
-            available: free,
-            allocated: self.label.size - RESERVED - free,
+            total,
+            available,
+            allocated: total - RESERVED - available,
             stored: self.stored_blocks * BLOCK,
             omap: 0,
             meta: self.kv.size_bytes(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use seabed_cluster::{Now, OsdStat, StoreStatfs, osdmap::flag};
 use seabed_messages::{MOsdFull, MPgStats, Paxos};
 use seabed_pg::{Outbox, Peer, Step};
-use seabed_storage::{ObjectStore, StatFs};
+use seabed_storage::{ObjectStore, Room, StatFs};
 
 use crate::Osd;
 
@@ -104,7 +104,7 @@ impl Osd {
         out: &mut Outbox,
     ) -> Step {
         let was_full = self.config.pg.disk_full;
-        let state = self.fullness(&store.statfs());
+        let state = self.fullness(store.room());
         if self.phase.is_active() && state != self.fullness_told {
             self.tell_fullness(state, out);
         }
@@ -134,9 +134,9 @@ impl Osd {
 
     /// The bit that the map should show for this OSD, the worst alone. Beyond the failsafe ratio
     /// PGs take nothing more, whatever the map shows.
-    fn fullness(&mut self, space: &StatFs) -> u32 {
-        let Some(map) = self.map.as_ref().filter(|_| space.total > 0) else { return 0 };
-        let used = space.total.saturating_sub(space.available) as f64 / space.total as f64;
+    fn fullness(&mut self, room: Room) -> u32 {
+        let Some(map) = self.map.as_ref().filter(|_| room.total > 0) else { return 0 };
+        let used = room.total.saturating_sub(room.available) as f64 / room.total as f64;
         self.config.pg.disk_full = used >= self.config.failsafe_full_ratio;
         let over = |ratio: f32| ratio > 0.0 && used >= f64::from(ratio);
         if over(map.full_ratio) {

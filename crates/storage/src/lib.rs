@@ -21,5 +21,5 @@ mod transaction;
 pub use block_device::{BlockDevice, DeviceError, Io, IoCompletion, IoId, IoKind};
 pub use error::StoreError;
 pub use key_value::{Batch, CommitId, KeyValue, KvError, KvOp, KvPairs};
-pub use object_store::{ObjectStat, ObjectStore, OmapPage, StatFs};
+pub use object_store::{ObjectStat, ObjectStore, OmapPage, Room, StatFs};
 pub use transaction::{Transaction, TxEntry, TxId, TxOp};

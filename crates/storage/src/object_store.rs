@@ -32,6 +32,15 @@ pub struct StatFs {
     pub meta: u64,
 }
 
+/// How much of the device is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Room {
+    /// Bytes of the device.
+    pub total: u64,
+    /// Bytes that can still be allocated.
+    pub available: u64,
+}
+
 /// Entries of an omap in key order, and whether more follow.
 pub type OmapPage = (Vec<(Bytes, Bytes)>, bool);
 
@@ -132,6 +141,9 @@ pub trait ObjectStore {
     fn collection_exists(&self, c: &Collection) -> Result<bool, StoreError> {
         Ok(self.collection_bits(c)?.is_some())
     }
+
+    /// How much is left: known without asking anything below, so fit for every commit.
+    fn room(&self) -> Room;
 
     /// The state of the space.
     fn statfs(&self) -> StatFs;

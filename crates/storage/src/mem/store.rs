@@ -9,7 +9,7 @@ use bytes::Bytes;
 use seabed_cluster::{Collection, GhObject};
 
 use super::apply::{BLOCK, MemCollection, MemObject, State};
-use crate::{ObjectStat, ObjectStore, OmapPage, StatFs, StoreError, Transaction, TxId, TxOp};
+use crate::{ObjectStat, ObjectStore, OmapPage, Room, StatFs, StoreError, Transaction, TxId, TxOp};
 
 /// Bytes of a store whose size nobody gave.
 const DEFAULT_CAPACITY: u64 = 1 << 40;
@@ -293,10 +293,16 @@ impl ObjectStore for MemStore {
         Ok(self.visible.collections.get(c).map(|c| c.bits))
     }
 
+    fn room(&self) -> Room {
+        let available = self.capacity.saturating_sub(self.visible.bytes);
+        Room { total: self.capacity, available }
+    }
+
     fn statfs(&self) -> StatFs {
+        let Room { total, available } = self.room();
         StatFs {
-            total: self.capacity,
-            available: self.capacity.saturating_sub(self.visible.bytes),
+            total,
+            available,
             allocated: self.visible.bytes,
             stored: self.visible.bytes,
             omap: 0,
