@@ -261,12 +261,12 @@ impl Pg {
             return self.reply_known(env, op, &known);
         }
         let object = target(&op);
-        let grows = op::may_write(&op.message) && !frees_only(&op.message);
-        if env.config.disk_full && grows || self.waiting.room.iter().any(|w| target(w) == object) {
+        let writes = op::may_write(&op.message);
+        let full = env.config.disk_full && writes && !frees_only(&op.message);
+        if full || self.waiting.room.iter().any(|w| target(w) == object) {
             self.wait_for_room(env, op);
             return Ok(());
         }
-        let writes = op::may_write(&op.message);
         if self.waiting.object.contains_key(&object)
             || self.missing.contains(&object)
             || writes && self.is_degraded(&object)

@@ -28,6 +28,8 @@ mod recovery;
 mod replicate;
 mod snap;
 mod stats;
+#[cfg(test)]
+mod tests;
 pub mod watch;
 mod wire;
 

@@ -190,16 +190,15 @@ impl Pg {
         targets: &BTreeSet<OsdId>,
         change: &NewChange,
     ) {
-        // The epoch it is sent in, in every message to copies: they may count the interval from a
-        // later epoch than we do, if they missed maps.
-        let (epoch, min_epoch) = (self.epoch, self.epoch);
+        // See `wire`: also the oldest that a copy may count the interval from.
+        let epoch = self.epoch;
         let Some(tx) = &change.transaction else {
             let message = MPgUpdateLogMissing {
                 epoch,
                 pg: self.id,
                 rep_tid: tid,
                 entries: change.entries.clone(),
-                min_epoch,
+                min_epoch: epoch,
                 pg_trim_to: trim_to,
                 pg_roll_forward_to: version,
                 ..MPgUpdateLogMissing::default()
@@ -213,7 +212,7 @@ impl Pg {
         let empty = Transaction::new().to_bytes(WIRE);
         let message = MOsdRepOp {
             epoch,
-            min_epoch,
+            min_epoch: epoch,
             reqid: change.reqid,
             pg: self.id,
             object: change.object.clone(),

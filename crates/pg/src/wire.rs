@@ -1,4 +1,7 @@
 //! The messages a PG sends to other OSDs, made in one place.
+//!
+//! What is not an answer names the epoch it is sent in as the oldest that the receiver may count
+//! its interval from, not the beginning of ours: a copy that missed maps counts from a later one.
 
 use seabed_cluster::{
     EVersion, Epoch, HObject, OsdId, PastIntervals, PgHistory, PgInfo, PgLease, PgLeaseAck, PgLog,
@@ -31,12 +34,11 @@ pub(crate) fn notify(pg: SpgId, notify: PgNotify) -> Packet {
 pub(crate) fn info(
     pg: SpgId,
     epoch_sent: Epoch,
-    min_epoch: Epoch,
     info: &PgInfo,
     lease: Option<PgLease>,
     lease_ack: Option<PgLeaseAck>,
 ) -> Packet {
-    let info = info.clone();
+    let (info, min_epoch) = (info.clone(), epoch_sent);
     MPgInfo2 { pg, epoch_sent, min_epoch, info, lease, lease_ack, ..MPgInfo2::default() }.into()
 }
 
@@ -80,14 +82,7 @@ pub(crate) fn lease_ack(epoch: Epoch, pg: SpgId, lease_ack: PgLeaseAck) -> Packe
 }
 
 /// An object, or part of one.
-pub(crate) fn push(
-    pg: SpgId,
-    epoch: Epoch,
-    min_epoch: Epoch,
-    whoami: OsdId,
-    push: PushOp,
-    urgent: bool,
-) -> Packet {
+pub(crate) fn push(pg: SpgId, epoch: Epoch, whoami: OsdId, push: PushOp, urgent: bool) -> Packet {
     let message = MPgPush {
         pg: pg.pg,
         epoch,
@@ -95,7 +90,7 @@ pub(crate) fn push(
         pushes: vec![push],
         shard: pg.shard,
         from: PgShard::replicated(whoami),
-        min_epoch,
+        min_epoch: epoch,
         ..MPgPush::default()
     };
     let priority = if urgent { priority::HIGH } else { priority::RECOVERY };
@@ -103,17 +98,11 @@ pub(crate) fn push(
 }
 
 /// What have you from here on?
-pub(crate) fn scan(
-    pg: SpgId,
-    epoch: Epoch,
-    query_epoch: Epoch,
-    whoami: OsdId,
-    begin: HObject,
-) -> Packet {
+pub(crate) fn scan(pg: SpgId, epoch: Epoch, whoami: OsdId, begin: HObject) -> Packet {
     MPgScan {
         op: ScanOp::GetDigest,
         epoch,
-        query_epoch,
+        query_epoch: epoch,
         pg: pg.pg,
         begin,
         end: HObject::min(),

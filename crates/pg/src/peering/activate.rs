@@ -81,7 +81,7 @@ impl Pg {
         };
         match way {
             Way::Info => {
-                let packet = wire::info(id, epoch, epoch, &self.info, Some(lease), None);
+                let packet = wire::info(id, epoch, &self.info, Some(lease), None);
                 env.out.send(Peer::Osd(osd), packet);
             }
             Way::Log(log) => {
@@ -184,7 +184,7 @@ impl Pg {
     pub(crate) fn share_info(&self, env: &mut Env<'_>) {
         let Some(active) = self.active() else { return };
         for osd in &active.targets {
-            let packet = wire::info(self.id, self.epoch, self.epoch, &self.info, None, None);
+            let packet = wire::info(self.id, self.epoch, &self.info, None, None);
             env.out.send(Peer::Osd(*osd), packet);
         }
     }
@@ -232,7 +232,7 @@ impl Pg {
             None => return Ok(()),
         };
         for osd in &targets {
-            let packet = wire::info(self.id, self.epoch, self.epoch, &self.info, None, None);
+            let packet = wire::info(self.id, self.epoch, &self.info, None, None);
             self.send_after(tx, *osd, packet);
         }
         let strays: Vec<OsdId> = match self.primary_mut() {

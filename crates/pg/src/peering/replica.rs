@@ -140,8 +140,7 @@ impl Pg {
         said.history.last_epoch_started = info.last_epoch_started;
         said.history.last_interval_started = info.last_interval_started;
         let ack = lease.map(|lease| self.take_lease(env, &lease));
-        // The primary may count its interval from a later epoch, if it missed maps.
-        let packet = wire::info(self.id, self.epoch, self.epoch, &said, None, ack);
+        let packet = wire::info(self.id, self.epoch, &said, None, ack);
         self.send_after(tx, from, packet);
         self.role = Role::Replica(Replica { primary: from });
         Ok(())

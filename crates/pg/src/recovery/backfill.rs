@@ -85,8 +85,7 @@ impl Pg {
                 Stage::Idle => {
                     backfill.stage = Stage::Scanning;
                     let begin = backfill.done.clone();
-                    let since = self.epoch;
-                    let packet = wire::scan(self.id, self.epoch, since, self.whoami, begin);
+                    let packet = wire::scan(self.id, self.epoch, self.whoami, begin);
                     env.out.send(Peer::Osd(osd), packet);
                 }
                 Stage::Filling => self.fill(env, osd)?,
@@ -203,13 +202,12 @@ impl Pg {
         backfill.done = backfill.reached.clone();
         backfill.stage = if last { Stage::Finishing } else { Stage::Idle };
         let done = backfill.done.clone();
-        let since = self.epoch;
         let op = if last { BackfillOp::Finish } else { BackfillOp::Progress };
         if !last && let Some(copy) = self.primary_mut().and_then(|p| p.peers.get_mut(&osd)) {
             copy.info.last_backfill = done.clone();
         }
         let stats = self.info.stats.clone();
-        let packet = wire::backfill(self.id, op, self.epoch, since, done, stats);
+        let packet = wire::backfill(self.id, op, self.epoch, self.epoch, done, stats);
         env.out.send(Peer::Osd(osd), packet);
         self.backfill_step(env)
     }

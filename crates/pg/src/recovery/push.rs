@@ -113,9 +113,7 @@ impl Pg {
 
     pub(super) fn send_push(&self, env: &mut Env<'_>, to: OsdId, push: PushOp) {
         let urgent = self.wanted_objects().any(|o| *o == push.soid);
-        // Not our interval's beginning: the receiver may count its own from a later epoch.
-        let since = self.epoch;
-        let packet = wire::push(self.id, self.epoch, since, self.whoami, push, urgent);
+        let packet = wire::push(self.id, self.epoch, self.whoami, push, urgent);
         env.out.send(Peer::Osd(to), packet);
     }
 

@@ -210,7 +210,7 @@ impl Pg {
         let targets: Vec<_> =
             self.active().map(|a| a.targets.iter().copied().collect()).unwrap_or_default();
         for osd in targets {
-            let packet = wire::info(self.id, self.epoch, self.epoch, &self.info, None, None);
+            let packet = wire::info(self.id, self.epoch, &self.info, None, None);
             self.send_after(tx, osd, packet);
         }
         env.out.request(Request::Report(self.id.pg));

@@ -1,11 +1,9 @@
 //! What a 16.2.15 primary sent to its replicas for one client op each: the same op here gives the
 //! same transaction, log entries and statistics.
 
-use base64::Engine;
 use seabed_cluster::PgLogEntry;
 use seabed_denc::{Encode, Reader, encode_bytes};
-use seabed_messages::{Body, MOsdRepOp, OpArgs, OpCode, Parts};
-use serde_json::Value;
+use seabed_messages::{MOsdRepOp, OpArgs, OpCode};
 
 use super::*;
 
@@ -19,33 +17,12 @@ struct Recorded {
 
 /// What was sent to the replicas of a PG. Its pool's only one in each case.
 fn recorded(pg: &str) -> Vec<Recorded> {
-    use std::io::{BufRead, BufReader};
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../messages/tests/data/osd-osd.jsonl.gz");
-    let file = std::fs::File::open(path).unwrap();
-    let lines = BufReader::new(flate2::read::MultiGzDecoder::new(file)).lines();
-    let values = lines.map(|l| serde_json::from_str::<Value>(&l.unwrap()).unwrap());
-    values.filter(|v| v["pg"] == pg).filter_map(|v| one(&v)).collect()
+    crate::tests::recorded::repops(pg).into_iter().filter_map(one).collect()
 }
 
-fn one(line: &Value) -> Option<Recorded> {
-    let situation = line.get("situation")?.as_str()?;
-    let situation = situation.strip_prefix("op:").or((situation == "b-up").then_some(situation))?;
-    let situation = situation.to_owned();
-    if line["type"] != 112 || line["release"] != "16.2.15" {
-        return None;
-    }
-    let segment = |name: &str| {
-        let text = line[name].as_str().unwrap_or("");
-        Bytes::from(base64::engine::general_purpose::STANDARD.decode(text).unwrap())
-    };
-    let parts = Parts {
-        version: line["ver"].as_u64()? as u16,
-        compat: line["compat"].as_u64()? as u16,
-        front: segment("front"),
-        middle: segment("middle"),
-        data: segment("data"),
-    };
-    let repop = MOsdRepOp::decode_parts(parts).unwrap();
+fn one((situation, repop): (String, MOsdRepOp)) -> Option<Recorded> {
+    let named = situation.strip_prefix("op:");
+    let situation = named.or((situation == "b-up").then_some(&*situation))?.to_owned();
     let entries = repop.log.0.clone();
     let transaction = Transaction::from_bytes(repop.transaction.clone()).unwrap();
     Some(Recorded { situation, repop, entries, transaction })

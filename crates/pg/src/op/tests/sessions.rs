@@ -8,11 +8,7 @@ use serde_json::Value;
 use super::*;
 
 fn lines(name: &str) -> Vec<Value> {
-    use std::io::{BufRead, BufReader};
-    let path = format!("{}/tests/data/{name}.jsonl.gz", env!("CARGO_MANIFEST_DIR"));
-    let file = std::fs::File::open(path).unwrap();
-    let lines = BufReader::new(flate2::read::GzDecoder::new(file)).lines();
-    lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
+    crate::tests::recorded::lines(&format!("tests/data/{name}.jsonl.gz"))
 }
 
 /// A segment, or zeros where the recording has only the lengths of its parts.

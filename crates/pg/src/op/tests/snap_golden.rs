@@ -14,11 +14,7 @@ use serde_json::{Value, json};
 use super::*;
 
 fn lines() -> Vec<Value> {
-    use std::io::{BufRead, BufReader};
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/snapshots.jsonl.gz");
-    let file = std::fs::File::open(path).unwrap();
-    let lines = BufReader::new(flate2::read::GzDecoder::new(file)).lines();
-    lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
+    crate::tests::recorded::lines("tests/data/snapshots.jsonl.gz")
 }
 
 fn parse(op: &Value) -> OsdOp {

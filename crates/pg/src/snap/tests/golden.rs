@@ -1,12 +1,10 @@
 //! What a 16.2.15 primary sent when it trimmed: the same transaction, entries and statistics here.
 
-use base64::Engine;
 use seabed_cluster::{Collection, GhObject, HObject, IntervalSet, ObjectInfo, PgId, PoolId, SpgId};
 use seabed_denc::{Bytes, Decode, Encode};
-use seabed_messages::{Body, MOsdRepOp, Parts};
+use seabed_messages::MOsdRepOp;
 use seabed_storage::mem::MemStore;
 use seabed_storage::{ObjectStore, Transaction};
-use serde_json::Value;
 
 use super::super::change::Pair;
 use crate::WIRE;
@@ -14,34 +12,8 @@ use crate::op::ObjectContext;
 
 /// The changes of the recorded PG with snapshots, in order.
 fn recorded() -> Vec<(String, MOsdRepOp)> {
-    use std::io::{BufRead, BufReader};
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../messages/tests/data/osd-osd.jsonl.gz");
-    let file = std::fs::File::open(path).unwrap();
-    let lines = BufReader::new(flate2::read::MultiGzDecoder::new(file)).lines();
-    let values = lines.map(|l| serde_json::from_str::<Value>(&l.unwrap()).unwrap());
-    values.filter_map(|v| one(&v)).collect()
-}
-
-fn one(line: &Value) -> Option<(String, MOsdRepOp)> {
-    if line["type"] != 112 || line["release"] != "16.2.15" || line["pg"] != "3.0" {
-        return None;
-    }
-    let situation = line.get("situation")?.as_str()?.to_owned();
-    if !situation.starts_with("op:") && situation != "snaptrim" && situation != "b-up" {
-        return None;
-    }
-    let segment = |name: &str| {
-        let text = line[name].as_str().unwrap_or("");
-        Bytes::from(base64::engine::general_purpose::STANDARD.decode(text).unwrap())
-    };
-    let parts = Parts {
-        version: line["ver"].as_u64()? as u16,
-        compat: line["compat"].as_u64()? as u16,
-        front: segment("front"),
-        middle: segment("middle"),
-        data: segment("data"),
-    };
-    Some((situation, MOsdRepOp::decode_parts(parts).unwrap()))
+    let wanted = |s: &str| s.starts_with("op:") || s == "snaptrim" || s == "b-up";
+    crate::tests::recorded::repops("3.0").into_iter().filter(|(s, _)| wanted(s)).collect()
 }
 
 fn info(store: &MemStore, coll: &Collection, object: &HObject) -> ObjectInfo {
