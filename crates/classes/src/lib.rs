@@ -13,6 +13,7 @@
 mod cas;
 mod cmpomap;
 mod codec;
+mod filter;
 mod hello;
 mod journal;
 mod lock;
@@ -26,5 +27,6 @@ mod sdk;
 pub mod testing;
 mod version;
 
+pub use filter::{AttributeIs, read_filter};
 pub use object::{Level, Object, Page, Stat};
 pub use registry::{Access, CLASSES, Class, Done, Method, Output, find};

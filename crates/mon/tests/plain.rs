@@ -205,6 +205,20 @@ fn quotas_stop_writes() {
 }
 
 #[test]
+fn a_pool_can_answer_every_request_with_eio() {
+    use seabed_cluster::osdmap::pool_flag;
+    let (mut w, c, _) = healthy();
+    let get = r#"{"prefix":"osd pool get","pool":"rbd","var":"all"}"#;
+    assert!(!w.ok(c, get).contains("eio"));
+    for on in [true, false] {
+        let set = r#"{"prefix":"osd pool set","pool":"rbd","var":"eio","val":"VAL"}"#;
+        w.ok(c, &set.replace("VAL", &on.to_string()));
+        assert_eq!(w.map().pools.values().next().unwrap().has_flag(pool_flag::EIO), on);
+        assert_eq!(w.ok(c, get).contains("eio: true"), on);
+    }
+}
+
+#[test]
 fn full_osds_show_in_pools() {
     use seabed_cluster::osdmap::{flag, pool_flag};
     let (mut w, c, osds) = healthy();

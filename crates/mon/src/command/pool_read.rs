@@ -1,6 +1,6 @@
 //! Commands that read pools.
 
-use seabed_cluster::osdmap::{OptValue, Pool, pool_opt};
+use seabed_cluster::osdmap::{OptValue, Pool, pool_flag, pool_opt};
 use seabed_cluster::{Errno, PoolId};
 use serde_json::{Map, Value, json};
 
@@ -103,7 +103,10 @@ pub fn get(view: &View<'_>, command: &Command) -> Answer {
         let set = |(name, var): &(&'static str, Var)| {
             variable(view, pool, name, *var).map(|value| ((*name).to_string(), value))
         };
-        found.extend(pool_var::TABLE.iter().filter_map(set));
+        // Newer than the reference, whose list it joins when it says something.
+        let eio = pool.has_flag(pool_flag::EIO);
+        let known = pool_var::TABLE.iter().filter(|(name, _)| eio || *name != "eio");
+        found.extend(known.filter_map(set));
     } else {
         let refuse = |why: &str| Refusal::new(Errno::EACCES, format!("pool '{pool_name}' {why}"));
         let kind = pool_var::find(&var).ok_or_else(|| {

@@ -88,6 +88,11 @@ pub fn writes(op: &OsdOp) -> bool {
     }
 }
 
+/// Whether a request that only reads finds a whiteout: its snapshots, or watches to be confirmed.
+fn sees_whiteouts(request: &MOsdOp) -> bool {
+    request.snap == SnapId::DIR || request.ops.iter().any(|o| o.op == OpCode::Watch)
+}
+
 /// Ops that leave the version which clients see as it is.
 fn is_hidden(op: &OsdOp) -> bool {
     op.op == OpCode::Watch || !op.op.is_write() && op.op != OpCode::Call
@@ -176,7 +181,7 @@ impl Execution<'_> {
         let ordered = self.request.flags & request_flag::ORDERSNAP != 0;
         if self.request.ops.iter().any(|o| (o.op == OpCode::ListSnaps) != of_snapdir) {
             Some((Errno::EINVAL, Seen::Nothing))
-        } else if !(writes || self.exists || of_snapdir && self.is_stored()) {
+        } else if !(writes || self.exists || sees_whiteouts(self.request) && self.is_stored()) {
             Some((Errno::ENOENT, Seen::Nothing))
         } else if writes && ordered && self.snapc.seq < self.before.snapset.seq {
             Some((EOLDSNAPC, Seen::Nothing))

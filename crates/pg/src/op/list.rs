@@ -4,6 +4,7 @@
 //! object not yet told; after the last one it is the PG's end, which is where the next PG (in the
 //! order of reversed seeds) begins, and the result is 1. Whiteouts are listed: Ceph does so too.
 
+use seabed_classes::AttributeIs;
 use seabed_cluster::{Collection, Errno, GhObject, HObject, SnapId, SpgId};
 use seabed_denc::{Bytes, BytesMut, Decode, Encode, Reader, encode_bytes, encode_versioned};
 use seabed_messages::{MOsdOp, OpArgs, OpCode, OsdOp};
@@ -76,12 +77,6 @@ pub fn execute_pg_with(
     outcome
 }
 
-/// Only objects with an attribute of this value: the one filter that needs no object class.
-struct PlainFilter {
-    attr: Bytes,
-    value: Bytes,
-}
-
 struct Listing<'a> {
     env: &'a OpEnv<'a>,
     store: &'a dyn ObjectStore,
@@ -91,18 +86,19 @@ struct Listing<'a> {
 }
 
 impl Listing<'_> {
-    /// The input has the filter in front: its name and its arguments.
+    /// In front of the cursor stand the names of a class and a method, which mean nothing, and the
+    /// filter with its arguments.
     fn filtered(&self, op: &OsdOp) -> Done {
         let mut r = Reader::new(op.indata.clone());
-        if &Bytes::decode(&mut r)?[..] != b"plain" {
-            return Err(Errno::EINVAL.into());
+        for _ in 0..2 {
+            Bytes::decode(&mut r)?;
         }
-        let filter = PlainFilter { attr: Bytes::decode(&mut r)?, value: Bytes::decode(&mut r)? };
+        let filter = seabed_classes::read_filter(&mut r)?;
         let rest = OsdOp { indata: r.take_rest(), ..op.clone() };
         self.run(&rest, Some(&filter))
     }
 
-    fn run(&self, op: &OsdOp, filter: Option<&PlainFilter>) -> Done {
+    fn run(&self, op: &OsdOp, filter: Option<&AttributeIs>) -> Done {
         let OpArgs::List { count, .. } = op.args else { return Err(Errno::EINVAL.into()) };
         if self.request.snap != SnapId::HEAD {
             return Err(Errno::EINVAL.into());
@@ -128,7 +124,7 @@ impl Listing<'_> {
         from: HObject,
         end: &HObject,
         max: usize,
-        filter: Option<&PlainFilter>,
+        filter: Option<&AttributeIs>,
     ) -> Result<(Vec<HObject>, Option<HObject>), Failure> {
         let coll = Collection::Pg(self.pg);
         let mut found = Vec::new();
@@ -163,7 +159,7 @@ impl Listing<'_> {
         }
     }
 
-    fn wanted(&self, object: &HObject, filter: Option<&PlainFilter>) -> bool {
+    fn wanted(&self, object: &HObject, filter: Option<&AttributeIs>) -> bool {
         let asked = &self.request.locator.namespace;
         object.is_head()
             && object.namespace != HIT_SETS
@@ -171,9 +167,9 @@ impl Listing<'_> {
             && filter.is_none_or(|f| self.passes(object, f))
     }
 
-    fn passes(&self, object: &HObject, filter: &PlainFilter) -> bool {
+    fn passes(&self, object: &HObject, filter: &AttributeIs) -> bool {
         let coll = Collection::Pg(self.pg);
-        let value = self.store.get_attr(&coll, &GhObject::from(object.clone()), &filter.attr);
+        let value = self.store.get_attr(&coll, &GhObject::from(object.clone()), &filter.attribute);
         value.is_ok_and(|v| v == filter.value)
     }
 }

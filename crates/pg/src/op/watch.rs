@@ -19,7 +19,10 @@ impl Execution<'_> {
         let OpArgs::Watch { cookie, op: what, timeout, .. } = op.args else {
             return Err(Errno::EINVAL.into());
         };
-        self.require_object()?;
+        // A whiteout can be watched: what it stands for may come back.
+        if !self.is_stored() {
+            return Err(Errno::ENOENT.into());
+        }
         let limits = self.env.limits;
         let (client, addr) = self.env.caller;
         let watcher = (cookie, client);

@@ -109,6 +109,7 @@ pub const TABLE: &[(&str, Var)] = &[
     ("dedup_tier", ANY),
     ("dedup_chunk_algorithm", Var::Word(&["fastcdc", "fixed"])),
     ("dedup_cdc_chunk_size", ANY),
+    ("eio", Var::Flag(pool_flag::EIO)),
     ("bulk", Var::Flag(pool_flag::BULK)),
 ];
 

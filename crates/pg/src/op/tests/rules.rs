@@ -224,11 +224,6 @@ fn listing_tells_what_is_missing_here_and_refuses_other_cursors() {
     let op = OsdOp { indata: beyond.to_bytes(crate::WIRE), ..op };
     let outcome = execute_pg(&world.env(), &world.store, world.pg, &request("", vec![op.clone()]));
     assert_eq!(outcome.result, Errno::EINVAL.wire());
-    let mut input = BytesMut::new();
-    encode_bytes(&mut input, b"unknown-filter");
-    let op = OsdOp { op: OpCode::PgNlsFilter, indata: input.freeze(), ..op };
-    let outcome = execute_pg(&world.env(), &world.store, world.pg, &request("", vec![op]));
-    assert_eq!(outcome.result, Errno::EINVAL.wire());
     let outcome = execute_pg(
         &world.env(),
         &world.store,
@@ -236,6 +231,46 @@ fn listing_tells_what_is_missing_here_and_refuses_other_cursors() {
         &request("", vec![plain(OpCode::ScrubLs)]),
     );
     assert_eq!(outcome.result, Errno::EOPNOTSUPP.wire());
+}
+
+/// The objects that pass, or the error.
+fn filtered(world: &World, name: &str, arguments: &[&str]) -> Result<Vec<String>, i32> {
+    let mut input = BytesMut::new();
+    for word in ["pg", "filter", name].iter().chain(arguments) {
+        encode_bytes(&mut input, word.as_bytes());
+    }
+    HObject::min().encode(&mut input, crate::WIRE);
+    let args = OpArgs::List { count: 10, start_epoch: 0 };
+    let op = OsdOp::new(OpCode::PgNlsFilter, args, input.freeze());
+    let outcome = execute_pg(&world.env(), &world.store, world.pg, &request("", vec![op]));
+    if outcome.result < 0 {
+        return Err(outcome.result);
+    }
+    let mut r = Reader::new(outcome.returns[0].out.slice(6..));
+    HObject::decode(&mut r).unwrap();
+    let found = Vec::<(Bytes, (Bytes, Bytes))>::decode(&mut r).unwrap();
+    Ok(found.iter().map(|(_, (name, _))| String::from_utf8_lossy(name).into_owned()).collect())
+}
+
+#[test]
+fn listings_are_filtered_by_an_attribute() {
+    let mut world = World::new();
+    for (object, value) in [("has", "yes"), ("other", "yes!"), ("empty", "")] {
+        let args =
+            OpArgs::Xattr { name_len: 1, value_len: value.len() as u32, cmp_op: 0, cmp_mode: 0 };
+        let input = Bytes::from([b"a", value.as_bytes()].concat());
+        world.vector(object, vec![OsdOp::new(OpCode::SetXattr, args, input)]);
+    }
+    world.vector("without", vec![plain(OpCode::Create)]);
+    for name in ["plain", "hello.hello"] {
+        assert_eq!(filtered(&world, name, &["_a", "yes"]), Ok(vec!["has".into()]), "{name}");
+        assert_eq!(filtered(&world, name, &["_a", ""]), Ok(vec!["empty".into()]), "{name}");
+        assert_eq!(filtered(&world, name, &["_b", "yes"]), Ok(vec![]), "{name}");
+        assert_eq!(filtered(&world, name, &["_a"]), Err(Errno::EINVAL.wire()), "{name}");
+    }
+    for name in ["", "hello", "hello.", ".hello", "hello.other", "unknown.hello"] {
+        assert_eq!(filtered(&world, name, &["_a", "yes"]), Err(Errno::EINVAL.wire()), "{name}");
+    }
 }
 
 #[test]

@@ -167,3 +167,22 @@ fn answers_name_notify_and_watch() {
         [ack(8, Some(9), b"ok"), ack(8, Some(9), b""), ack(77, None, b""), ack(0, None, b"")];
     assert_eq!(effects(&outcome).acks, wanted);
 }
+
+#[test]
+fn a_whiteout_can_be_watched() {
+    let mut w = World::new();
+    w.vector("o", vec![create()]);
+    let mut delete = request("o", vec![OsdOp::plain(OpCode::Delete, Bytes::new())]);
+    (delete.snap_seq, delete.snaps) = (SnapId(3), vec![SnapId(3)]);
+    assert!(w.run(&delete).0.effect.unwrap().info.is_whiteout());
+    let (outcome, reply) = w.vector("o", vec![watch(1, watch_op::WATCH, 0)]);
+    assert_eq!(reply.result, 0);
+    let effect = outcome.effect.unwrap();
+    assert!(effect.info.is_whiteout() && effect.info.watchers.contains_key(&(1, ME)));
+    w.connected = vec![1];
+    assert_eq!(w.vector("o", vec![watch(1, watch_op::PING, 0)]).1.result, 0);
+    assert_eq!(w.vector("o", vec![OsdOp::plain(OpCode::Stat, Bytes::new())]).1.result, -2);
+    let (outcome, _) = w.vector("o", vec![create()]);
+    assert!(outcome.effect.unwrap().info.watchers.contains_key(&(1, ME)), "it is the same object");
+    assert_eq!(w.vector("o", vec![watch(1, watch_op::UNWATCH, 0)]).1.result, 0);
+}
