@@ -111,8 +111,10 @@ impl OpOutcome {
         let enoent = self.result == seabed_cluster::Errno::ENOENT.wire();
         match &self.effect {
             Some(effect) => set_versions(reply, effect.version(), effect.user_version),
-            None if self.record_error => set_versions(reply, version, last.1),
             None => match self.seen {
+                Seen::Object(user_version) if self.record_error => {
+                    set_versions(reply, version, user_version);
+                }
                 Seen::Nothing => reply.flags &= !u64::from(request_flag::ACK),
                 Seen::Listing => set_versions(reply, last.0, last.1),
                 Seen::Object(user_version) if self.result >= 0 => {

@@ -95,6 +95,16 @@ fn a_failed_or_empty_write_is_recorded_a_failed_read_is_not() {
 }
 
 #[test]
+fn a_write_that_changes_nothing_answers_with_the_version_of_its_object() {
+    let mut world = World::new();
+    world.vector("o", vec![write(0, "0")]);
+    world.vector("other", vec![write(0, "0")]);
+    let (_, reply) = world.vector("o", vec![plain(OpCode::OmapClear)]);
+    let logged = EVersion::new(Epoch(1), 3);
+    assert_eq!((reply.result, reply.user_version, reply.replay_version), (0, 1, logged));
+}
+
+#[test]
 fn rot_is_not_read() {
     let mut world = World::new();
     world.vector("o", vec![write(0, "0123456789")]);
