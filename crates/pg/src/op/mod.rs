@@ -24,6 +24,7 @@ mod omap;
 mod outcome;
 mod read;
 mod snap;
+mod tmap;
 mod watch;
 mod write;
 mod xattr;

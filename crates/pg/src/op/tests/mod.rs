@@ -9,6 +9,7 @@ mod sessions;
 mod snap_golden;
 mod snap_model;
 mod snap_rules;
+mod tmap;
 mod watch;
 
 use seabed_cluster::{

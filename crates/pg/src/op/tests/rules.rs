@@ -23,7 +23,7 @@ fn what_is_not_built_is_refused_and_noted() {
         OpCode::CopyFrom,
         OpCode::CopyFrom2,
         OpCode::CopyGet,
-        OpCode::TmapUp,
+        OpCode::Tmap2Omap,
         OpCode::SetRedirect,
         OpCode::CacheFlush,
         OpCode::SetXattrs,
