@@ -33,6 +33,15 @@ def mask(text, host):
     return re.sub(rf"\b{re.escape(host)}\b", "HOST", text)
 
 
+def in_order(prefix, text):
+    """A host's OSDs stand in the order in which they booted first, which is a matter of chance."""
+    if prefix != "osd crush ls":
+        return text
+    if text.startswith("["):
+        return json.dumps(sorted(json.loads(text)), separators=(",", ":"))
+    return "\n".join(sorted(text.splitlines()))
+
+
 def answers(cluster, lines, host):
     for line in lines:
         if not line.startswith(("> ", "? ")):
@@ -49,7 +58,8 @@ def answers(cluster, lines, host):
             continue
         status = mask(status or "", host).replace("\n", "\\n")
         yield f"= {code} {status}".rstrip()
-        for part in mask(out.decode("utf-8", "replace"), host).rstrip("\n").splitlines():
+        text = in_order(prefix, out.decode("utf-8", "replace").rstrip("\n"))
+        for part in mask(text, host).splitlines():
             yield "|" + part
 
 
