@@ -237,7 +237,9 @@ part_clones() {
   io parent 'write -P 1 0 10M' 'write -P 2 20M 4K'
   s "rbd snap create --no-progress parent@s"
   s "rbd clone parent@s child"
-  s "rbd clone --rbd-default-clone-format 1 parent@s child"
+  s "rbd clone --rbd-default-clone-format 1 parent@s child1"
+  s "rbd children parent@s"
+  s "rbd rm --no-progress child"
   s "rbd snap protect parent@s"
   s "rbd clone --rbd-default-clone-format 1 parent@s child1"
   s "rbd clone --rbd-default-clone-format 2 parent@s child2"
@@ -325,13 +327,16 @@ part_diffs() {
   done
 }
 
+# The columns are as wide as the clients' numbers, and lockers are listed in their order.
+locks() { s "rbd lock ls img | sed -E 's/ +/ /g; s/ $//' | sort"; }
+
 part_locks() {
   s "rbd create img --size 16M"
-  s "rbd lock ls img"
+  locks
   s "rbd lock add img mine"
   s "rbd lock add img mine"
   s "rbd lock add img other"
-  s "rbd lock ls img"
+  locks
   s "rbd lock ls img --format json"
   s "rbd lock rm img mine client.1"
   s "rbd lock rm img mine \$(rbd lock ls img --format json | jq -r '.[0].locker')"
@@ -339,9 +344,9 @@ part_locks() {
   s "rbd lock add img one --shared tag"
   s "rbd lock add img two --shared tag"
   s "rbd lock add img three --shared another"
-  s "rbd lock ls img | sort"
+  locks
   s "rbd lock ls img --format json | jq -r '.[] | \"rbd lock rm img \" + .id + \" \" + .locker' | sh"
-  s "rbd lock ls img"
+  locks
   s "rbd status img"
   # A watcher that hears of what others do, and is seen by them.
   mkfifo watch-in
@@ -446,7 +451,8 @@ part_groups() {
   s "rbd group snap ls g"
   s "rbd group snap ls g --format json"
   s "rbd snap ls a"
-  s "rbd snap ls --all a | sed -E 's/[0-9a-f]{10,}/<id>/g; s/ +/ /g'"
+  # Members' snapshots are taken side by side: which gets the lower id is a matter of chance.
+  s "rbd snap ls --all a | sed -E 's/[0-9a-f]{10,}/<id>/g; s/ +/ /g; s/^ [0-9]+/ <n>/'"
   s "rbd group snap rename g@two three"
   s "rbd group snap rollback --no-progress g@one"
   io a 'read -P 1 0 64K'

@@ -130,7 +130,7 @@ pub(crate) fn show(seabed: &Path, parts: &[Part], full: bool, keep: Option<&Path
             }
             Part::Block => {
                 for side in [&ours, &theirs] {
-                    note("a second pool", second_pool(side));
+                    note("preparing block", prepare_block(side));
                 }
                 for script in BLOCK {
                     note(script.name, compare(script, &ours, &theirs, full, dir));
@@ -149,8 +149,11 @@ pub(crate) fn show(seabed: &Path, parts: &[Part], full: bool, keep: Option<&Path
     Ok(())
 }
 
-/// The block tools use two pools.
-fn second_pool(side: &Side) -> Result<()> {
+/// The block tools use two pools. Ceph's clusters still admit clients older than mimic, so that
+/// their clones are of format 1 by default; Seabed's are born without these clients.
+fn prepare_block(side: &Side) -> Result<()> {
+    let since = ["osd", "set-require-min-compat-client", "mimic", "--yes-i-really-mean-it"];
+    process::read(&mut side.client("ceph", &since))?;
     process::read(&mut side.client("ceph", &["osd", "pool", "create", "rbd2", "8", "8"]))?;
     let enable = ["osd", "pool", "application", "enable", "rbd2", "rbd"];
     process::read(&mut side.client("ceph", &enable)).map(drop)
