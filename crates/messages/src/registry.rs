@@ -133,6 +133,8 @@ fn decode_as<M: Body>(raw: RawMessage) -> Result<M, MessageError> {
     let RawMessage { header, front, middle, data } = raw;
     let Header { kind, version, compat_version: compat, .. } = header;
     let name = M::NAME;
+    // The kernel's client leaves the version of what it never saw a second one of at 0.
+    let version = version.max(1);
     if compat > M::VERSION {
         return Err(MessageError::TooNew { kind, name, compat, known: M::VERSION });
     }

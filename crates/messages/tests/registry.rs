@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use seabed_messages::registry::ROWS;
+use seabed_cluster::feature;
+use seabed_messages::{MMonGetVersion, Message, MessageError, registry::ROWS};
 
 #[test]
 fn ids_rise_and_versions_are_in_order() {
@@ -50,4 +51,15 @@ fn the_page_is_not_stale() {
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(found == page(), "{} is stale: run with UPDATE_DOCS=1", path.display());
+}
+
+#[test]
+fn the_kernels_client_leaves_the_version_of_a_first_layout_at_zero() {
+    let asked = MMonGetVersion { handle: 7, what: "osdmap".to_owned(), ..Default::default() };
+    let mut raw = Message::from(asked.clone()).encode(feature::PACIFIC_ALL);
+    raw.header.version = 0;
+    assert_eq!(Message::decode(raw.clone()).unwrap(), Message::from(asked));
+    raw.header.kind = 42;
+    let refused = Message::decode(raw).unwrap_err();
+    assert!(matches!(refused, MessageError::TooOld { kind: 42, version: 1, .. }), "{refused}");
 }
