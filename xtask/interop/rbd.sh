@@ -16,6 +16,7 @@ normalise() {
   sed -E \
     -e 's/.*\r//' \
     -e "s#$work#<work>#g" \
+    -e "s#$conf#<conf>#g" \
     -e 's/(Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} +[0-9]+ [0-9:]{8} [0-9]{4}/<time>/g' \
     -e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+([+Z][0-9]*)?/<time>/g' \
     -e 's/<time> [0-9a-f]{10,} +-1 /<log> /' \
