@@ -8,7 +8,12 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{kernel, machine, migration, process, side::Side, suite, test};
+use crate::{
+    chroot::{Chroot, Host, Suite},
+    kernel, machine, migration, process,
+    side::Side,
+    suite, test,
+};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -21,6 +26,9 @@ pub(crate) struct Args {
     /// Only these parts.
     #[arg(long, value_delimiter = ',', value_enum)]
     only: Vec<Part>,
+    /// The block tools of this release of Debian, run in its chroot, instead of this machine's.
+    #[arg(long, value_enum)]
+    tools: Option<Suite>,
     #[command(flatten)]
     suite: suite::SuiteArgs,
 }
@@ -100,53 +108,115 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return suite::run(which, &args.suite);
     }
     machine::for_testing()?;
-    let seabed = test::build_seabed()?;
+    let host = match args.tools {
+        Some(release) => Host::Chroot(Chroot::of(release)?),
+        None => Host::Here,
+    };
     let parts = if args.only.is_empty() { &Part::ALL[..] } else { &args.only };
-    show(&seabed, parts, args.full, args.keep.as_deref())
+    let show = Show { parts, full: args.full, tools: host };
+    show.run(&test::build_seabed()?, args.keep.as_deref())
 }
 
-/// Shows the parts on a fresh cluster of each kind; every part is tried, whatever fails.
-pub(crate) fn show(seabed: &Path, parts: &[Part], full: bool, keep: Option<&Path>) -> Result<()> {
-    let scratch = test::Scratch::new("interop")?;
-    let dir = keep.unwrap_or(scratch.path());
-    let ours = Side::seabed(seabed, &dir.join("seabed"), SEABED_PORT)?;
-    let theirs = Side::ceph(&dir.join("ceph"), CEPH_PORT)?;
-    let mut failures = Vec::new();
-    let mut note = |part: &str, result: Result<()>| {
-        if let Err(error) = result {
-            println!("{part}: {error:#}");
-            failures.push(part.to_owned());
+/// What is shown, and with whose tools.
+pub(crate) struct Show<'a> {
+    pub(crate) parts: &'a [Part],
+    pub(crate) full: bool,
+    /// Where the block tools come from.
+    pub(crate) tools: Host,
+}
+
+impl Show<'_> {
+    /// Shows the parts on a fresh cluster of each kind; every part is tried, whatever fails.
+    pub(crate) fn run(&self, seabed: &Path, keep: Option<&Path>) -> Result<()> {
+        let scratch = test::Scratch::new("interop")?;
+        let dir = keep.unwrap_or(scratch.path());
+        let ours = Side::seabed(seabed, &dir.join("seabed"), SEABED_PORT)?;
+        let theirs = Side::ceph(&dir.join("ceph"), CEPH_PORT)?;
+        let mut failures = Vec::new();
+        let mut note = |part: &str, result: Result<()>| {
+            if let Err(error) = result {
+                println!("{part}: {error:#}");
+                failures.push(part.to_owned());
+            }
+        };
+        for part in Part::ALL.iter().filter(|p| self.parts.contains(p)) {
+            match part {
+                Part::Objects => {
+                    for script in OBJECTS {
+                        note(script.name, self.compare(script, &ours, &theirs, dir));
+                    }
+                    for side in [&ours, &theirs] {
+                        note("seabed object", our_client(seabed, &side.conf(), dir));
+                    }
+                }
+                Part::Block => {
+                    for side in [&ours, &theirs] {
+                        note("preparing block", prepare_block(side));
+                    }
+                    for script in BLOCK {
+                        note(script.name, self.compare(script, &ours, &theirs, dir));
+                    }
+                }
+                Part::Migration => {
+                    note("migration to Seabed", migration::play(&theirs, &ours, dir));
+                    note("migration to Ceph", migration::play(&ours, &theirs, dir));
+                }
+                Part::Kernel => note("kernel", kernel::play(&ours, dir)),
+            }
         }
-    };
-    for part in Part::ALL.iter().filter(|p| parts.contains(p)) {
-        match part {
-            Part::Objects => {
-                for script in OBJECTS {
-                    note(script.name, compare(script, &ours, &theirs, full, dir));
-                }
-                for side in [&ours, &theirs] {
-                    note("seabed object", our_client(seabed, &side.conf(), dir));
-                }
-            }
-            Part::Block => {
-                for side in [&ours, &theirs] {
-                    note("preparing block", prepare_block(side));
-                }
-                for script in BLOCK {
-                    note(script.name, compare(script, &ours, &theirs, full, dir));
-                }
-            }
-            Part::Migration => {
-                note("migration to Seabed", migration::play(&theirs, &ours, dir));
-                note("migration to Ceph", migration::play(&ours, &theirs, dir));
-            }
-            Part::Kernel => note("kernel", kernel::play(&ours, dir)),
+        if !failures.is_empty() {
+            bail!("not as with real Ceph: {}", failures.join(", "));
         }
+        Ok(())
     }
-    if !failures.is_empty() {
-        bail!("not as with real Ceph: {}", failures.join(", "));
+
+    /// Runs a script on both clusters; the transcripts must be equal, line by line.
+    fn compare(&self, script: &Script, ours: &Side, theirs: &Side, dir: &Path) -> Result<()> {
+        let here = self.transcript(script, ours, dir)?;
+        let there = self.transcript(script, theirs, dir)?;
+        let diff = process::output(
+            Command::new("diff")
+                .args(["-U2", "--label", "ceph", "--label", "seabed"])
+                .args([&there, &here]),
+        )?;
+        if !diff.status.success() {
+            println!("{}", String::from_utf8_lossy(&diff.stdout));
+            bail!("answers differ from real Ceph's");
+        }
+        let lines = fs::read_to_string(&here)?.lines().count();
+        println!("{}: {lines} lines of answers, all equal", script.name);
+        Ok(())
     }
-    Ok(())
+
+    fn transcript(&self, script: &Script, side: &Side, dir: &Path) -> Result<PathBuf> {
+        let out = dir.join(format!("{}.{}.txt", script.name, side.name()));
+        // A chroot shares only this folder.
+        let file = dir.join(script.file);
+        fs::copy(Path::new("xtask/interop").join(script.file), &file)?;
+        let mut command = self.tools.command(script.interpreter);
+        command.arg(&file).arg(side.conf()).arg("rbd");
+        if script.takes != Takes::Nothing {
+            command.arg(dir.join(format!("work-{}-{}", script.name, side.name())));
+        }
+        if script.takes == Takes::WorkDirAndForm {
+            command.arg(if self.full { "full" } else { "short" });
+        }
+        let done = process::output(&mut command)?;
+        fs::write(&out, &done.stdout)?;
+        if !done.status.success() {
+            bail!(
+                "{} on {} ended with {}: {}",
+                script.file,
+                side.name(),
+                done.status,
+                String::from_utf8_lossy(&done.stderr)
+            );
+        }
+        if done.stdout.is_empty() {
+            bail!("{} on {} printed nothing", script.file, side.name());
+        }
+        fs::canonicalize(&out).with_context(|| out.display().to_string())
+    }
 }
 
 /// The block tools use two pools. Ceph's clusters still admit clients older than mimic, so that
@@ -157,24 +227,6 @@ fn prepare_block(side: &Side) -> Result<()> {
     process::read(&mut side.client("ceph", &["osd", "pool", "create", "rbd2", "8", "8"]))?;
     let enable = ["osd", "pool", "application", "enable", "rbd2", "rbd"];
     process::read(&mut side.client("ceph", &enable)).map(drop)
-}
-
-/// Runs a script on both clusters; the transcripts must be equal, line by line.
-fn compare(script: &Script, ours: &Side, theirs: &Side, full: bool, dir: &Path) -> Result<()> {
-    let here = transcript(script, ours, full, dir)?;
-    let there = transcript(script, theirs, full, dir)?;
-    let diff = process::output(
-        Command::new("diff")
-            .args(["-U2", "--label", "ceph", "--label", "seabed"])
-            .args([&there, &here]),
-    )?;
-    if !diff.status.success() {
-        println!("{}", String::from_utf8_lossy(&diff.stdout));
-        bail!("answers differ from real Ceph's");
-    }
-    let lines = fs::read_to_string(&here)?.lines().count();
-    println!("{}: {lines} lines of answers, all equal", script.name);
-    Ok(())
 }
 
 /// Our own client against a cluster: what it stores comes back, and goes.
@@ -205,31 +257,4 @@ fn our_client(seabed: &Path, conf: &Path, dir: &Path) -> Result<()> {
     }
     println!("seabed object on {}: stores, reads, lists and removes", conf.display());
     Ok(())
-}
-
-fn transcript(script: &Script, side: &Side, full: bool, dir: &Path) -> Result<PathBuf> {
-    let out = dir.join(format!("{}.{}.txt", script.name, side.name()));
-    let mut command = Command::new(script.interpreter);
-    command.arg(Path::new("xtask/interop").join(script.file)).arg(side.conf()).arg("rbd");
-    if script.takes != Takes::Nothing {
-        command.arg(dir.join(format!("work-{}-{}", script.name, side.name())));
-    }
-    if script.takes == Takes::WorkDirAndForm {
-        command.arg(if full { "full" } else { "short" });
-    }
-    let done = process::output(&mut command)?;
-    fs::write(&out, &done.stdout)?;
-    if !done.status.success() {
-        bail!(
-            "{} on {} ended with {}: {}",
-            script.file,
-            side.name(),
-            done.status,
-            String::from_utf8_lossy(&done.stderr)
-        );
-    }
-    if done.stdout.is_empty() {
-        bail!("{} on {} printed nothing", script.file, side.name());
-    }
-    fs::canonicalize(&out).with_context(|| out.display().to_string())
 }

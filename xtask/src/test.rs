@@ -9,8 +9,9 @@ use std::{
 use anyhow::{Result, bail};
 
 use crate::{
+    chroot::{Chroot, Host, Suite},
     demo, faults,
-    interop::{self, Part},
+    interop::{Part, Show},
     machine, process, rocksdb,
     steps::Steps,
     tidy,
@@ -59,10 +60,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     steps.run("sim", || simulate(&["--seeds", SIM_SEEDS[long]]))?;
     steps.run("sim planted bugs", planted)?;
     steps.run("fuzz smoke", || fuzz(FUZZ_SECONDS[long]))?;
-    steps.run("interop", || shown(&[Part::Objects], args.full))?;
+    steps.run("interop", || shown(&[Part::Objects], args.full, Host::Here))?;
     steps.run("interop block", || {
-        shown(&[Part::Block, Part::Migration, Part::Kernel], args.full)
+        shown(&[Part::Block, Part::Migration, Part::Kernel], args.full, Host::Here)
     })?;
+    if args.full {
+        steps.run("block tools of other releases", || {
+            Suite::ALL.into_iter().try_for_each(|release| {
+                shown(&[Part::Block], true, Host::Chroot(Chroot::of(release)?))
+            })
+        })?;
+    }
     steps.run("faults", || faults::play_all(&build_seabed()?, None, None))?;
     steps.run("demo", || demo::show(&build_seabed()?))?;
     if !args.full {
@@ -72,8 +80,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn shown(parts: &[Part], full: bool) -> Result<()> {
-    interop::show(&build_seabed()?, parts, full, None)
+fn shown(parts: &[Part], full: bool, tools: Host) -> Result<()> {
+    Show { parts, full, tools }.run(&build_seabed()?, None)
 }
 
 pub(crate) fn sim(args: &SimArgs) -> Result<()> {
