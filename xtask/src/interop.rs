@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     chroot::{Chroot, Host, Suite},
-    kernel, machine, migration, process,
+    filesystem, kernel, machine, migration, process,
     side::Side,
     suite, test,
 };
@@ -42,12 +42,15 @@ pub(crate) enum Part {
     Block,
     /// Volumes moved from real Ceph to Seabed and back.
     Migration,
+    /// A file system on an image, written while OSDs die.
+    Filesystem,
     /// The Linux kernel's client in a QEMU guest.
     Kernel,
 }
 
 impl Part {
-    const ALL: [Self; 4] = [Self::Objects, Self::Block, Self::Migration, Self::Kernel];
+    const ALL: [Self; 5] =
+        [Self::Objects, Self::Block, Self::Migration, Self::Filesystem, Self::Kernel];
 }
 
 /// What a script takes besides conf and pool.
@@ -161,6 +164,7 @@ impl Show<'_> {
                     note("migration to Seabed", migration::play(&theirs, &ours, dir));
                     note("migration to Ceph", migration::play(&ours, &theirs, dir));
                 }
+                Part::Filesystem => note("filesystem", filesystem::play(&ours, dir)),
                 Part::Kernel => note("kernel", kernel::play(&ours, dir)),
             }
         }

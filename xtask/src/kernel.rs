@@ -5,19 +5,15 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    process::Command,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use crate::{process, rocksdb, side::Side};
+use crate::{process, rocksdb, side::Side, talk::Talk};
 
-/// A guest that says nothing for so long hangs.
-const PATIENCE: Duration = Duration::from_secs(150);
 /// How long the guest writes before an OSD dies, while it is dead, and after it came back.
 const BETWEEN: Duration = Duration::from_secs(4);
 
@@ -33,7 +29,7 @@ pub(crate) fn play(side: &Side, dir: &Path) -> Result<()> {
     rbd(side, &["create", IMAGE, "--size", "256M"])?;
     rbd(side, &["create", DISK, "--size", "128M"])?;
     let log = dir.join(format!("guest-{}.log", side.name()));
-    let mut vm = Guest::boot(side, &guest, &log)?;
+    let mut vm = boot(side, &guest, &log)?;
     vm.until("snapshot and resize")?;
     rbd(side, &["snap", "create", "--no-progress", &format!("{IMAGE}@host-snap")])?;
     rbd(side, &["resize", "--no-progress", IMAGE, "--size", "320M"])?;
@@ -46,7 +42,7 @@ pub(crate) fn play(side: &Side, dir: &Path) -> Result<()> {
     std::thread::sleep(BETWEEN);
     vm.answer()?;
     vm.until("all done")?;
-    vm.finish()?;
+    let said = vm.finish()?;
     let exported = dir.join(format!("kernel-{}.img", side.name()));
     for image in [IMAGE, DISK] {
         rbd(side, &["export", "--no-progress", image, &exported.to_string_lossy()])?;
@@ -59,7 +55,7 @@ pub(crate) fn play(side: &Side, dir: &Path) -> Result<()> {
         rbd(side, &["rm", "--no-progress", image])?;
     }
     let seconds = start.elapsed().as_secs_f64();
-    println!("the kernel's client on {}: {} ({seconds:.0} s)", side.name(), vm.heard.join("; "));
+    println!("the kernel's client on {}: {} ({seconds:.0} s)", side.name(), said.join("; "));
     Ok(())
 }
 
@@ -95,98 +91,25 @@ fn build() -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// A running guest; killed when dropped.
-struct Guest {
-    child: Child,
-    lines: Receiver<String>,
-    log: fs::File,
-    log_path: PathBuf,
-    heard: Vec<String>,
-}
-
-impl Guest {
-    fn boot(side: &Side, guest: &Path, log: &Path) -> Result<Self> {
-        let conf = side.conf();
-        let text = fs::read_to_string(&conf)?;
-        let mon = monitor(&text).with_context(|| format!("no v2 monitor in {}", conf.display()))?;
-        let kernel = format!("console=ttyS0 quiet panic=-1 mon={mon} pool=rbd image={IMAGE}");
-        let disk = format!(
-            "file=rbd:rbd/{DISK}:conf={},format=raw,if=virtio,discard=unmap",
-            conf.display()
-        );
-        let machine = "-M pc -accel tcg -cpu max -m 384 -nodefaults -no-user-config -display none \
-                       -no-reboot -serial stdio -netdev user,id=net,ipv6=off \
-                       -device virtio-net-pci,netdev=net";
-        let mut child = Command::new("qemu-system-x86_64")
-            .args(machine.split_whitespace())
-            .arg("-kernel")
-            .arg(guest.join("vmlinuz"))
-            .arg("-initrd")
-            .arg(guest.join("initramfs"))
-            .args(["-append", &kernel, "-drive", &disk])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .context("starting qemu-system-x86_64")?;
-        let console = child.stdout.take().context("the guest has no console")?;
-        let (send, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(console).split(b'\n').map_while(Result::ok) {
-                if send.send(String::from_utf8_lossy(&line).trim_end().to_owned()).is_err() {
-                    return;
-                }
-            }
-        });
-        let log_path = log.to_owned();
-        Ok(Self { child, lines, log: fs::File::create(log)?, log_path, heard: Vec::new() })
-    }
-
-    /// Waits for a step of the guest.
-    fn until(&mut self, step: &str) -> Result<()> {
-        loop {
-            let line = match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) => line,
-                Err(RecvTimeoutError::Timeout) => bail!("the guest hangs before `{step}`"),
-                Err(RecvTimeoutError::Disconnected) => bail!("the guest ended before `{step}`"),
-            };
-            writeln!(self.log, "{line}")?;
-            let Some(said) = line.strip_prefix('@') else { continue };
-            self.heard.push(said.to_owned());
-            if said == step {
-                return Ok(());
-            }
-            if said.starts_with("failed") {
-                bail!("the guest {said}; its log: {}", self.log_path.display());
-            }
-        }
-    }
-
-    /// Tells the guest to go on.
-    fn answer(&mut self) -> Result<()> {
-        let console = self.child.stdin.as_mut().context("the guest has no console")?;
-        console.write_all(b"go on\n")?;
-        Ok(console.flush()?)
-    }
-
-    fn finish(&mut self) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        while self.child.try_wait()?.is_none() {
-            if Instant::now() > deadline {
-                bail!("the guest does not power off");
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        // It may have ended by itself: then there is nothing to kill.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Starts the guest; its console is what it says.
+fn boot(side: &Side, guest: &Path, log: &Path) -> Result<Talk> {
+    let conf = side.conf();
+    let text = fs::read_to_string(&conf)?;
+    let mon = monitor(&text).with_context(|| format!("no v2 monitor in {}", conf.display()))?;
+    let kernel = format!("console=ttyS0 quiet panic=-1 mon={mon} pool=rbd image={IMAGE}");
+    let disk =
+        format!("file=rbd:rbd/{DISK}:conf={},format=raw,if=virtio,discard=unmap", conf.display());
+    let machine = "-M pc -accel tcg -cpu max -m 384 -nodefaults -no-user-config -display none \
+                   -no-reboot -serial stdio -netdev user,id=net,ipv6=off \
+                   -device virtio-net-pci,netdev=net";
+    let mut qemu = Command::new("qemu-system-x86_64");
+    qemu.args(machine.split_whitespace())
+        .arg("-kernel")
+        .arg(guest.join("vmlinuz"))
+        .arg("-initrd")
+        .arg(guest.join("initramfs"))
+        .args(["-append", &kernel, "-drive", &disk]);
+    Talk::start(&mut qemu, log)
 }
 
 /// The address of the first v2 monitor of a `ceph.conf`.

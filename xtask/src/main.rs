@@ -7,6 +7,7 @@ mod chroot;
 mod compare;
 mod demo;
 mod faults;
+mod filesystem;
 mod interop;
 mod kernel;
 mod machine;
@@ -17,6 +18,7 @@ mod rocksdb;
 mod side;
 mod steps;
 mod suite;
+mod talk;
 mod test;
 mod tidy;
 

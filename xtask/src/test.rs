@@ -62,7 +62,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     steps.run("fuzz smoke", || fuzz(FUZZ_SECONDS[long]))?;
     steps.run("interop", || shown(&[Part::Objects], args.full, Host::Here))?;
     steps.run("interop block", || {
-        shown(&[Part::Block, Part::Migration, Part::Kernel], args.full, Host::Here)
+        let parts = [Part::Block, Part::Migration, Part::Filesystem, Part::Kernel];
+        shown(&parts, args.full, Host::Here)
     })?;
     if args.full {
         steps.run("block tools of other releases", || {
