@@ -60,6 +60,14 @@ impl Suite {
         }
     }
 
+    /// What `cargo xtask test` calls its programs' run.
+    pub(crate) fn step(self) -> &'static str {
+        match self {
+            Self::Trixie => "programs of trixie",
+            Self::Sid => "programs of sid",
+        }
+    }
+
     /// The release with its Ceph.
     pub(crate) fn title(self) -> &'static str {
         match self {

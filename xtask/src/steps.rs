@@ -8,7 +8,15 @@ use anyhow::Result;
 enum Outcome {
     Passed(Duration),
     Failed(Duration),
-    Skipped(&'static str),
+    Skipped(String),
+}
+
+/// How a step that did not fail ended.
+pub(crate) enum Ran {
+    /// It did what it is there for.
+    Whole,
+    /// This machine cannot do it; why.
+    NotHere(String),
 }
 
 /// The steps of one run, in order.
@@ -29,26 +37,40 @@ impl Steps {
         name: &'static str,
         step: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
+        self.run_if_possible(name, || step().map(|()| Ran::Whole))
+    }
+
+    /// The same for a step that finds out itself whether it can run here.
+    pub(crate) fn run_if_possible(
+        &mut self,
+        name: &'static str,
+        step: impl FnOnce() -> Result<Ran>,
+    ) -> Result<()> {
         if !self.only.is_empty() && !self.only.iter().any(|o| o == name) {
-            self.done.push((name, Outcome::Skipped("not among --only")));
+            self.skip(name, "not among --only");
             return Ok(());
         }
         println!("== {name}");
         let start = Instant::now();
         let result = step();
         let took = start.elapsed();
+        self.done.push((
+            name,
+            match &result {
+                Ok(Ran::Whole) => Outcome::Passed(took),
+                Ok(Ran::NotHere(why)) => Outcome::Skipped(why.clone()),
+                Err(_) => Outcome::Failed(took),
+            },
+        ));
         if result.is_err() {
-            self.done.push((name, Outcome::Failed(took)));
             self.print();
-        } else {
-            self.done.push((name, Outcome::Passed(took)));
         }
-        result.map_err(|e| e.context(format!("step `{name}` failed")))
+        result.map(drop).map_err(|e| e.context(format!("step `{name}` failed")))
     }
 
     /// Notes a step that does not belong to this run.
-    pub(crate) fn skip(&mut self, name: &'static str, why: &'static str) {
-        self.done.push((name, Outcome::Skipped(why)));
+    pub(crate) fn skip(&mut self, name: &'static str, why: &str) {
+        self.done.push((name, Outcome::Skipped(why.to_owned())));
     }
 
     /// The table, and a closing line that counts.

@@ -14,7 +14,7 @@ use crate::{
     interop::{Part, Show},
     machine, process, rocksdb,
     steps::Steps,
-    tidy,
+    suite, tidy,
 };
 
 #[derive(clap::Args)]
@@ -71,6 +71,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 shown(&[Part::Block], true, Host::Chroot(Chroot::of(release)?))
             })
         })?;
+    }
+    for suite in if args.full { &Suite::ALL[..] } else { &[Suite::Trixie] } {
+        steps.run_if_possible(suite.step(), || suite::show(*suite, args.full, &build_seabed()?))?;
     }
     steps.run("faults", || faults::play_all(&build_seabed()?, None, None))?;
     steps.run("demo", || demo::show(&build_seabed()?))?;

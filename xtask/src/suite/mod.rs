@@ -18,14 +18,16 @@ use anyhow::{Context, Result, bail};
 
 use self::{
     cluster::Cluster,
-    programs::{FAMILIES, OUTSIDE, ROWS, Row},
+    programs::{FAMILIES, OUTSIDE, ROWS, Row, SHORT},
     results::{Results, Side, Verdict, Verdicts},
     runner::Bench,
     table::{Reasons, differences},
 };
 use crate::{
     chroot::{Chroot, Suite},
-    process, test,
+    process,
+    steps::Ran,
+    test,
 };
 
 #[derive(clap::Args)]
@@ -95,25 +97,34 @@ pub(crate) fn run(suite: Suite, args: &SuiteArgs) -> Result<()> {
         None => PathBuf::new(),
     };
     for side in sides {
-        let logs = process::target_dir().join("suites").join(suite.name()).join(side.name());
-        fs::create_dir_all(&logs)?;
-        let mut run = Run {
-            suite,
-            side: *side,
-            chroot: &chroot,
-            seabed: &seabed,
-            logs,
-            scratch: test::Scratch::new("suite")?,
-            cluster: None,
-            clusters: 0,
-        };
+        let mut run = Run::new(suite, *side, &chroot, &seabed)?;
         for pick in &picks {
             run.keep(pick)?;
         }
         run.retire()?;
     }
     table::write()?;
-    judge(suite, &picks)
+    judge(suite, &Results::load(Side::Seabed, suite)?, &picks)
+}
+
+/// The programs on Seabed, all or the everyday ones, judged by the kept reference. Nothing is kept.
+pub(crate) fn show(suite: Suite, full: bool, seabed: &Path) -> Result<Ran> {
+    let chroot = match Chroot::of(suite) {
+        Ok(chroot) => chroot,
+        Err(error) => return Ok(Ran::NotHere(format!("{error:#}"))),
+    };
+    nothing_forgotten(&chroot)?;
+    let rows = if full { ROWS } else { SHORT };
+    let mut run = Run::new(suite, Side::Seabed, &chroot, seabed)?;
+    let mut here = Results::default();
+    let mut picks = Vec::new();
+    for row in rows.iter().filter(|r| chroot.has(r.program)) {
+        let pick = Pick { row, filter: None };
+        here.rows.insert(row.name.to_owned(), run.row(&pick)?);
+        picks.push(pick);
+    }
+    run.retire()?;
+    judge(suite, &here, &picks).map(|()| Ran::Whole)
 }
 
 /// Every program of the demanded families is in the table, or stands there as not run.
@@ -149,9 +160,16 @@ fn pick<'a>(only: &'a [String], chroot: &Chroot) -> Result<Vec<Pick<'a>>> {
         .collect()
 }
 
-impl Run<'_> {
-    /// Runs a row and keeps what came of it.
-    fn keep(&mut self, pick: &Pick<'_>) -> Result<()> {
+impl<'a> Run<'a> {
+    fn new(suite: Suite, side: Side, chroot: &'a Chroot, seabed: &'a Path) -> Result<Self> {
+        let logs = process::target_dir().join("suites").join(suite.name()).join(side.name());
+        fs::create_dir_all(&logs)?;
+        let scratch = test::Scratch::new("suite")?;
+        Ok(Self { suite, side, chroot, seabed, logs, cluster: None, scratch, clusters: 0 })
+    }
+
+    /// Runs a row.
+    fn row(&mut self, pick: &Pick<'_>) -> Result<Verdicts> {
         let start = Instant::now();
         println!("{} on {} ({})", pick.row.name, self.side.name(), self.suite.name());
         let verdicts = self.verdicts(pick).with_context(|| pick.row.name)?;
@@ -161,6 +179,12 @@ impl Run<'_> {
             verdicts.len(),
             start.elapsed().as_secs_f64()
         );
+        Ok(verdicts)
+    }
+
+    /// Runs a row and keeps what came of it.
+    fn keep(&mut self, pick: &Pick<'_>) -> Result<()> {
+        let verdicts = self.row(pick)?;
         // Loaded late: another run may have written meanwhile.
         let mut results = Results::load(self.side, self.suite)?;
         let kept = results.rows.entry(pick.row.name.to_owned()).or_default();
@@ -206,11 +230,10 @@ impl Run<'_> {
 }
 
 /// Says what differs among the picked rows; fails where no reason is known.
-fn judge(suite: Suite, picks: &[Pick<'_>]) -> Result<()> {
+fn judge(suite: Suite, here: &Results, picks: &[Pick<'_>]) -> Result<()> {
     let there = Results::load(Side::Ceph, suite)?;
-    let here = Results::load(Side::Seabed, suite)?;
     let mut unexplained = 0;
-    for d in differences(&there, &here, &Reasons::load()?) {
+    for d in differences(&there, here, &Reasons::load()?) {
         if !picks.iter().any(|p| p.row.name == d.row) {
             continue;
         }
