@@ -75,7 +75,9 @@ def data(io, api):
         attempt("flags", image.flags)
         attempt("old format", image.old_format)
         attempt("stripe", lambda: (image.stripe_unit(), image.stripe_count()))
-        print("dated today:", (datetime.datetime.utcnow() - image.create_timestamp()).days == 0)
+        # UTC in every release; the newer ones say so.
+        created = image.create_timestamp().replace(tzinfo=datetime.timezone.utc)
+        print("dated today:", (datetime.datetime.now(datetime.timezone.utc) - created).days == 0)
         attempt("name", image.get_name)
         attempt("resize", lambda: image.resize(8 * MIB))
         attempt("no shrinking", lambda: image.resize(4 * MIB, False))

@@ -20,6 +20,7 @@ normalise() {
     -e 's/(Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} +[0-9]+ [0-9:]{8} [0-9]{4}/<time>/g' \
     -e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+([+Z][0-9]*)?/<time>/g' \
     -e 's/<time> [0-9a-f]{10,} +-1 /<log> /' \
+    -e 's/^ *-?[0-9]+> <log>/<n>> <log>/' \
     -e 's/rbd_(data|header|object_map|journal)\.([0-9]+\.)?[0-9a-f]{9,}/rbd_\1.<id>/g' \
     -e 's/(id: |id":"|journal[:.] ?|journal":"|journal .|_data\.[0-9]\.|\(|^)[0-9a-f]{9,16}\b/\1<id>/g' \
     -e 's#[0-9.]+:[0-9]+/[0-9]+#<address>#g' \

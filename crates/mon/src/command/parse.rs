@@ -63,8 +63,13 @@ impl Command {
         if text.len() > COMMAND_LEN_MAX {
             return Err(Refusal::new(Errno::E2BIG, "command is too long"));
         }
-        let value: Value = serde_json::from_str(&text)
-            .map_err(|e| Refusal::invalid(format!("command is not JSON: {e}")))?;
+        // Ceph reads the first value and looks no further: `rbd perf image iostat` sends more.
+        let value = serde_json::Deserializer::from_str(&text)
+            .into_iter::<Value>()
+            .next()
+            .transpose()
+            .map_err(|e| Refusal::invalid(format!("command is not JSON: {e}")))?
+            .unwrap_or_default();
         let Value::Object(args) = value else {
             return Err(Refusal::invalid("command is not a JSON object"));
         };
@@ -192,6 +197,8 @@ mod tests {
         assert!(c.flag("yes_i_really_really_mean_it"));
         let c = cmd(r#"{"prefix":"x","yes_i_mean_it": "--yes-i-mean-it"}"#).unwrap();
         assert!(c.flag("yes_i_mean_it"));
+        let c = cmd("{\"prefix\": \"rbd perf image stats\",\n \"format\": \"json\"}}").unwrap();
+        assert_eq!(c.format, Format::Json);
     }
 
     #[test]
