@@ -17,8 +17,13 @@ use crate::{
     test::DevCluster,
 };
 
-const SEABED_PORT: u16 = 21_900;
-const CEPH_PORT: u16 = 41_900;
+/// First ports of Seabed and of real Ceph: both suites may run at once, on either side.
+const fn ports(suite: Suite) -> (u16, u16) {
+    match suite {
+        Suite::Trixie => (21_900, 41_900),
+        Suite::Sid => (22_300, 42_300),
+    }
+}
 
 /// As upstream's own runs of these programs configure Ceph: every class may be called, pools may be
 /// deleted and be of one replica, and many PGs share few OSDs. Clients are many: none of them may
@@ -63,7 +68,7 @@ impl Cluster {
         let daemons = match side {
             Side::Seabed => {
                 let more = ["--sparse", "--osd-size", "20G"];
-                let cluster = DevCluster::up(seabed, dir, SEABED_PORT, &more)?;
+                let cluster = DevCluster::up(seabed, dir, ports(suite).0, &more)?;
                 for words in SEABED_OPTIONS {
                     let mut set = chroot.command("ceph");
                     set.arg("-c").arg(cluster.conf()).args(["config", "set", "mon"]).args(*words);
@@ -73,7 +78,7 @@ impl Cluster {
             }
             Side::Ceph => Daemons::Ceph(Oracle::start_as(
                 dir,
-                CEPH_PORT,
+                ports(suite).1,
                 &Plan {
                     host: Host::Chroot(chroot.clone()),
                     mon_release: suite.mon_release(),
