@@ -59,7 +59,7 @@ const fn script(name: &'static str, program: &'static str, limit: u64, lines: &'
     Row { name, program, kind: Kind::Script(lines), limit, ..PLAIN }
 }
 
-/// What `ceph_test_rados` does to its objects: every operation of a replicated pool.
+/// What `ceph_test_rados` does to its objects: with `copy_from`, all that a replicated pool can.
 /// (Not `watch`: the program never answers a notify, and aborts when the notifier is told so.)
 macro_rules! model {
     ($ops:literal, $more:literal) => {
@@ -71,7 +71,7 @@ macro_rules! model {
             " --max-stride-size 800000 --max-seconds 0",
             " --op read 100 --op write 50 --op write_excl 50 --op writesame 20 --op delete 50",
             " --op append 50 --op append_excl 50 --op setattr 25 --op rmattr 25",
-            " --op snap_create 50 --op snap_remove 50 --op rollback 50 --op copy_from 50",
+            " --op snap_create 50 --op snap_remove 50 --op rollback 50",
             $more,
         )
     };
@@ -157,16 +157,21 @@ pub(crate) const ROWS: &[Row] = &[
     librbd("ceph_test_librbd (features 125)", &[("RBD_FEATURES", "125")]),
     script("ceph_test_librbd_fsx", "ceph_test_librbd_fsx", 3600, fsx!("10000", "-S 1")),
     script("ceph_test_librbd_fsx (journal)", "ceph_test_librbd_fsx", 3600, fsx!("1000", "-S 2 -j")),
-    script("ceph_test_rados", "ceph_test_rados", 3600, model!("4000", "")),
+    script("ceph_test_rados", "ceph_test_rados", 3600, model!("4000", " --op copy_from 50")),
     script(
         "ceph_test_rados (pool snapshots)",
         "ceph_test_rados",
         3600,
-        model!("4000", " --pool-snaps"),
+        model!("4000", " --op copy_from 50 --pool-snaps"),
     ),
     Row {
         killing: true,
-        ..script("ceph_test_rados (OSDs die)", "ceph_test_rados", 3600, model!("4000", ""))
+        ..script(
+            "ceph_test_rados (OSDs die)",
+            "ceph_test_rados",
+            3600,
+            model!("4000", " --op copy_from 50"),
+        )
     },
     script("ceph_test_rados_list_parallel", "ceph_test_rados_list_parallel", 900, "exec $0"),
     script(
