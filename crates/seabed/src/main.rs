@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod dev;
+mod output;
 mod shell;
 mod verbs;
 

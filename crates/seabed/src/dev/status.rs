@@ -6,6 +6,8 @@ use anyhow::{Context, Result, bail};
 use seabed_rados::Cluster;
 use serde_json::{Value, json};
 
+use crate::output::say;
+
 use super::{
     layout::{Daemon, Layout},
     process, settled,
@@ -17,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Prints the status; an error (and so a non-zero exit) if a daemon is dead or the monitor silent.
 pub(crate) async fn run(layout: &Layout) -> Result<()> {
     let mut dead = Vec::new();
-    println!("{:<8} {:>7} {:>6}  log", "daemon", "pid", "port");
+    say!("{:<8} {:>7} {:>6}  log", "daemon", "pid", "port");
     for daemon in layout.daemons() {
         let pid = process::running(layout, daemon);
         if pid.is_none() {
@@ -25,19 +27,14 @@ pub(crate) async fn run(layout: &Layout) -> Result<()> {
         }
         let pid = pid.map_or_else(|| "dead".to_owned(), |p| p.to_string());
         let log = layout.log_path(daemon);
-        println!(
-            "{:<8} {pid:>7} {:>6}  {}",
-            daemon.to_string(),
-            layout.port(daemon),
-            log.display()
-        );
+        say!("{:<8} {pid:>7} {:>6}  {}", daemon.to_string(), layout.port(daemon), log.display());
     }
     if !dead.contains(&Daemon::Mon) {
         let asked = tokio::time::timeout(PATIENCE, pools_and_pgs(layout)).await;
         let (pools, counts) = asked.context("the monitor does not answer")??;
-        println!("pools: {}", pools.join(", "));
+        say!("pools: {}", pools.join(", "));
         for (state, count) in counts {
-            println!("{count:>8} PGs {state}");
+            say!("{count:>8} PGs {state}");
         }
     }
     if !dead.is_empty() {

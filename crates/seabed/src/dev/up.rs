@@ -14,7 +14,7 @@ use super::{
     settings::{Flags, Settings},
     settled,
 };
-use crate::shell::daemon;
+use crate::{output::say, shell::daemon};
 
 /// After this the reason is told and the exit code is not 0; the daemons stay up.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -57,7 +57,7 @@ pub(crate) async fn run(dir: &Path, flags: &Flags) -> Result<()> {
     settled.with_context(|| format!("not active+clean (limit {} s)", PATIENCE.as_secs()))?;
     drop(lock);
     let running = layout.daemons().count();
-    println!("{running} daemons, all PGs active+clean: {}", layout.conf_path().display());
+    say!("{running} daemons, all PGs active+clean: {}", layout.conf_path().display());
     Ok(())
 }
 

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use clap::Subcommand;
 use seabed_rados::{Cluster, Conf, Listed, Pool};
 
+use crate::output::say;
+
 /// Where the cluster and the pool are.
 #[derive(clap::Args)]
 pub(crate) struct Where {
@@ -108,7 +110,7 @@ pub(crate) async fn run(verb: Verb) -> Result<()> {
         Verb::Stat { place, name } => {
             let (_, pool) = open(&place).await?;
             let stat = pool.stat(&name).await.with_context(|| name.clone())?;
-            println!("{}/{name} mtime {}, size {}", place.pool, stat.mtime, stat.size);
+            say!("{}/{name} mtime {}, size {}", place.pool, stat.mtime, stat.size);
             Ok(())
         }
         Verb::Rm { place, names } => {
@@ -204,12 +206,12 @@ async fn bench(pool: &Pool, time: Duration, size: usize, threads: usize) -> Resu
         let (pool, data, name) = (pool.clone(), data.clone(), format!("{prefix}_{i}"));
         (Instant::now() < deadline).then_some(async move { pool.write_full(name, data).await })
     });
-    let written = report("write", size, writes.await?);
+    let written = report("write", size, writes.await?)?;
     let reads = in_flight(threads, |i| {
         let (pool, name) = (pool.clone(), format!("{prefix}_{i}"));
         (i < written).then_some(async move { pool.read(name, 0, 0).await.map(drop) })
     });
-    report("read", size, reads.await?);
+    report("read", size, reads.await?)?;
     let removes = in_flight(threads, |i| {
         let (pool, name) = (pool.clone(), format!("{prefix}_{i}"));
         (i < written).then_some(async move { pool.remove(name).await })
@@ -248,7 +250,7 @@ where
 }
 
 /// Prints a line of figures; returns how many operations there were.
-fn report(what: &str, size: usize, (mut took, all): (Vec<Duration>, Duration)) -> usize {
+fn report(what: &str, size: usize, (mut took, all): (Vec<Duration>, Duration)) -> Result<usize> {
     took.sort();
     let at = |share: f64| {
         let index = ((took.len() as f64 - 1.0) * share).max(0.0) as usize;
@@ -258,7 +260,7 @@ fn report(what: &str, size: usize, (mut took, all): (Vec<Duration>, Duration)) -
     let rate = took.len() as f64 / seconds;
     let mib = rate * size as f64 / f64::from(1 << 20);
     let mark = if std::io::stdout().is_terminal() { "" } else { "bench " };
-    println!(
+    say!(
         "{mark}{what}: {} ops in {seconds:.2} s, {rate:.0} op/s, {mib:.1} MiB/s, \
          latency ms p50 {:.2} p99 {:.2} max {:.2}",
         took.len(),
@@ -266,5 +268,5 @@ fn report(what: &str, size: usize, (mut took, all): (Vec<Duration>, Duration)) -
         at(0.99),
         at(1.0)
     );
-    took.len()
+    Ok(took.len())
 }

@@ -11,7 +11,10 @@ use seabed_uring::Wake;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::shell::osd_store::{Setup, Store};
+use crate::{
+    output::say,
+    shell::osd_store::{Setup, Store},
+};
 
 /// Which OSD.
 #[derive(clap::Args)]
@@ -59,7 +62,7 @@ fn open(place: &Where) -> Result<Store> {
 
 fn fsck(store: &Store) -> Result<()> {
     let report = store.fsck(true)?;
-    println!("{report:#?}");
+    say!("{report:#?}");
     if !report.is_clean() {
         bail!("{} problems", report.problems.len());
     }
@@ -73,7 +76,7 @@ fn list(store: &Store) -> Result<()> {
         while !cursor.is_max() {
             let (objects, next) = store.list(&collection, &cursor, &GhObject::max(), PAGE)?;
             for object in objects.iter().filter(|o| !o.is_pg_meta()) {
-                println!("{}", describe(store, &collection, &pg.pg.to_string(), object)?);
+                say!("{}", describe(store, &collection, &pg.pg.to_string(), object)?);
             }
             cursor = next;
         }
