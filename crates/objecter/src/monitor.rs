@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use seabed_cluster::{Epoch, PoolStat, Uuid};
+use seabed_cluster::{Epoch, PoolId, PoolStat, SnapId, Uuid};
 use seabed_denc::Bytes;
 use seabed_messages::{
-    MGetPoolStats, MMonCommand, MMonGetVersion, MMonSubscribe, MStatfs, MStatfsReply, Message,
-    Packet, Paxos, Subscription,
+    MGetPoolStats, MMonCommand, MMonGetVersion, MMonSubscribe, MPoolOp, MStatfs, MStatfsReply,
+    Message, Packet, Paxos, Subscription,
 };
 
 use crate::RequestId;
@@ -33,6 +33,15 @@ pub enum MonRequest {
         /// Their names.
         pools: Vec<String>,
     },
+    /// A change of a pool's snapshots.
+    PoolOp {
+        /// The pool.
+        pool: PoolId,
+        /// Of [`seabed_messages::pool_op`].
+        op: u32,
+        /// The snapshot that goes, if one does.
+        snap: SnapId,
+    },
 }
 
 /// The monitor's answer.
@@ -58,6 +67,15 @@ pub enum MonAnswer {
     Statfs(Box<MStatfsReply>),
     /// By pool name.
     PoolStats(BTreeMap<String, PoolStat>),
+    /// Of a change of a pool.
+    PoolOp {
+        /// 0 or a negative errno.
+        code: i32,
+        /// The map that shows it.
+        epoch: Epoch,
+        /// The id of a snapshot that was made, encoded.
+        data: Bytes,
+    },
 }
 
 impl MonRequest {
@@ -82,6 +100,16 @@ impl MonRequest {
                 MGetPoolStats { paxos, fsid, pools: pools.clone(), ..MGetPoolStats::default() }
                     .into()
             }
+            MonRequest::PoolOp { pool, op, snap } => MPoolOp {
+                paxos,
+                fsid,
+                // Ids of pools have 32 bits where this message was laid out.
+                pool: pool.0 as u32,
+                op: *op,
+                snap: *snap,
+                ..MPoolOp::default()
+            }
+            .into(),
         };
         Packet::with_tid(id.0, message)
     }
@@ -103,6 +131,10 @@ pub(crate) fn answer(packet: &Packet) -> Option<(RequestId, MonAnswer)> {
             (RequestId(m.handle), MonAnswer::Version { newest: m.newest, oldest: m.oldest })
         }
         Message::StatfsReply(m) => (tid, MonAnswer::Statfs(m.clone())),
+        Message::PoolOpReply(m) => {
+            let data = m.data.clone().unwrap_or_default();
+            (tid, MonAnswer::PoolOp { code: m.code, epoch: m.epoch, data })
+        }
         Message::GetPoolStatsReply(m) => (tid, MonAnswer::PoolStats(m.stats.clone())),
         _ => return None,
     })
