@@ -105,6 +105,16 @@ pub enum PlantedBug {
     IncompleteIsWhole,
     /// Every seventh change is applied without its log entry on replicas.
     SkippedLogEntry,
+    /// A snapset does not learn what a clone no longer shares with its head.
+    OverlapKept,
+    /// The snap mapper keeps a clone that was trimmed.
+    MappingKept,
+    /// A new primary does not look for watches in the infos of objects.
+    WatchForgotten,
+    /// Clients that are shut out are served.
+    BlocklistIgnored,
+    /// A head is not cloned when it first changes after a snapshot.
+    CloneSkipped,
 }
 
 impl Default for PgConfig {

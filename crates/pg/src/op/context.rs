@@ -133,6 +133,9 @@ pub struct OpLimits {
     pub watch_timeout_seconds: u32,
     /// `osd_default_notify_timeout`: of notifies that do not say.
     pub notify_timeout_seconds: u32,
+    /// A bug on purpose, see [`crate::PgConfig`].
+    #[cfg(feature = "planted-bugs")]
+    pub planted: Option<crate::PlantedBug>,
 }
 
 impl Default for OpLimits {
@@ -148,6 +151,8 @@ impl Default for OpLimits {
             watchers: 10_000,
             watch_timeout_seconds: 30,
             notify_timeout_seconds: 30,
+            #[cfg(feature = "planted-bugs")]
+            planted: None,
         }
     }
 }

@@ -94,6 +94,10 @@ impl Pg {
         object: &HObject,
         info: &ObjectInfo,
     ) -> Step<bool> {
+        #[cfg(feature = "planted-bugs")]
+        if env.config.planted == Some(crate::PlantedBug::WatchForgotten) {
+            return Ok(false);
+        }
         let new = self.watches.meet(object, &info.watchers, env.now.mono);
         if new { self.expel_blocklisted(env) } else { Ok(false) }
     }

@@ -18,6 +18,10 @@ impl Execution<'_> {
 
     /// Whether the head must be cloned before it changes.
     fn needs_clone(&self) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        if self.env.limits.planted == Some(crate::PlantedBug::CloneSkipped) {
+            return false;
+        }
         self.before.exists && self.meets_new_snaps()
     }
 
@@ -39,6 +43,10 @@ impl Execution<'_> {
         }
         if let Some(mut newest) = set.clone_overlap.last_entry() {
             let shared = newest.get().size();
+            #[cfg(feature = "planted-bugs")]
+            if self.env.limits.planted == Some(crate::PlantedBug::OverlapKept) {
+                self.modified = IntervalSet::new();
+            }
             newest.get_mut().subtract(&self.modified);
             // The clone has these bytes for itself now.
             self.stats.num_bytes += (shared - newest.get().size()) as i64;
