@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+mod audit;
 mod backoff;
 mod client;
 mod disk;
@@ -33,6 +34,7 @@ mod tests;
 pub mod watch;
 mod wire;
 
+pub use audit::audit;
 pub use client::ClientOp;
 pub use disk::{destroy, forget};
 #[cfg(feature = "planted-bugs")]

@@ -27,9 +27,17 @@ const OBJECT: &str = "OBJ_";
 /// Behind all keys of the mapper.
 pub(crate) const KEYS_END: &[u8] = b"SNA`";
 
+/// Before all keys of the mapper.
+pub(super) const KEYS_BEGIN: &[u8] = OBJECT.as_bytes();
+
+/// True if the key is of a clone's snapshots.
+pub(super) fn is_object_key(key: &[u8]) -> bool {
+    key.starts_with(OBJECT.as_bytes())
+}
+
 /// True for the mapper's keys among the others of the meta object.
 pub(crate) fn is_mapper_key(key: &[u8]) -> bool {
-    key.starts_with(MAPPING.as_bytes()) || key.starts_with(OBJECT.as_bytes())
+    key.starts_with(MAPPING.as_bytes()) || is_object_key(key)
 }
 
 /// Before the mappings of all snapshots of a pool.
@@ -106,14 +114,13 @@ pub(super) fn object_value(clone: &HObject, snaps: &BTreeSet<SnapId>) -> Bytes {
     out.freeze()
 }
 
-/// The snapshots of a clone.
-pub(super) fn read_object(value: Bytes) -> Result<BTreeSet<SnapId>, DecodeError> {
+/// A clone and its snapshots.
+pub(super) fn read_object(value: Bytes) -> Result<(HObject, BTreeSet<SnapId>), DecodeError> {
     let mut r = Reader::new(value);
-    let (snaps, _) = decode_versioned(&mut r, "snaps of a clone", 1, |r, _| {
-        HObject::decode(r)?;
-        BTreeSet::decode(r)
+    let (object, _) = decode_versioned(&mut r, "snaps of a clone", 1, |r, _| {
+        Ok((HObject::decode(r)?, BTreeSet::decode(r)?))
     })?;
-    Ok(snaps)
+    Ok(object)
 }
 
 #[cfg(test)]
@@ -142,7 +149,7 @@ mod tests {
         assert_eq!(read_mapping(mapping_value(SnapId(5), &o)), Ok((SnapId(5), o.clone())));
         let snaps: BTreeSet<SnapId> = [SnapId(5), SnapId(7)].into();
         let value = object_value(&o, &snaps);
-        assert_eq!(read_object(value.clone()), Ok(snaps));
+        assert_eq!(read_object(value.clone()), Ok((o, snaps)));
         for n in 0..value.len() {
             assert!(read_object(value.slice(..n)).is_err());
         }

@@ -7,15 +7,48 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use seabed_cluster::{HObject, PgLogEntry, SnapId, SnapSet};
+use seabed_cluster::{Collection, GhObject, HObject, PgLogEntry, SnapId, SnapSet};
 use seabed_denc::{Bytes, Decode, DecodeError};
 use seabed_storage::{ObjectStore, StoreError, Transaction};
 
 use super::keys;
 use crate::{Env, Level, Pg, Step};
 
+/// Keys read at once when all are.
+const PAGE: usize = 1000;
+
 fn corrupt(source: DecodeError) -> StoreError {
     StoreError::Corrupt { what: "snap mapper", source }
+}
+
+/// A clone, and a snapshot that it serves.
+pub(crate) type Mapping = (HObject, SnapId);
+
+/// Everything that the mapper of a PG says, in both directions: by snapshot, and by clone.
+pub(crate) fn all_mappings(
+    store: &dyn ObjectStore,
+    coll: &Collection,
+    meta: &GhObject,
+) -> Step<(BTreeSet<Mapping>, BTreeSet<Mapping>)> {
+    let (mut by_snap, mut by_clone) = (BTreeSet::new(), BTreeSet::new());
+    let mut from = Bound::Included(Bytes::from_static(keys::KEYS_BEGIN));
+    loop {
+        let (page, more) = store.omap_range(coll, meta, from.as_ref().map(|k| &k[..]), PAGE)?;
+        let last = page.last().map(|(key, _)| key.clone());
+        for (key, value) in page.into_iter().filter(|(key, _)| keys::is_mapper_key(key)) {
+            if keys::is_object_key(&key) {
+                let (clone, snaps) = keys::read_object(value).map_err(corrupt)?;
+                by_clone.extend(snaps.into_iter().map(|snap| (clone.clone(), snap)));
+            } else {
+                let (snap, clone) = keys::read_mapping(value).map_err(corrupt)?;
+                by_snap.insert((clone, snap));
+            }
+        }
+        match last.filter(|_| more) {
+            Some(last) => from = Bound::Excluded(last),
+            None => return Ok((by_snap, by_clone)),
+        }
+    }
 }
 
 impl Pg {
@@ -28,6 +61,10 @@ impl Pg {
     ) -> Step {
         for entry in entries.iter().filter(|e| !e.soid.is_head() && !e.is_error()) {
             if entry.is_delete() {
+                #[cfg(feature = "planted-bugs")]
+                if env.config.planted == Some(crate::PlantedBug::MappingKept) {
+                    continue;
+                }
                 self.unmap_clone(env, tx, &entry.soid)?;
                 continue;
             }
@@ -111,7 +148,7 @@ impl Pg {
         let key = keys::object_key(clone);
         let mut found = store.omap_get(&self.coll, &self.meta, std::slice::from_ref(&key))?;
         match found.remove(&key) {
-            Some(value) => keys::read_object(value).map_err(corrupt),
+            Some(value) => Ok(keys::read_object(value).map_err(corrupt)?.1),
             None => Ok(BTreeSet::new()),
         }
     }

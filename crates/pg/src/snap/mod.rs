@@ -17,4 +17,5 @@ mod trim;
 mod tests;
 
 pub(crate) use keys::{KEYS_END, is_mapper_key};
+pub(crate) use mapper::{Mapping, all_mappings};
 pub(crate) use trim::Trim;
