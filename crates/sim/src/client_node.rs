@@ -11,6 +11,7 @@ use seabed_objecter::{
 
 use crate::net::{ConnId, End, Line, Node};
 use crate::osd_node::life_of;
+use crate::work::{Ask, Mind};
 use crate::world::{Event, FSID, World};
 
 /// How long a client waits before it calls an OSD again that did not answer.
@@ -24,10 +25,13 @@ pub(crate) struct ClientNode {
     osds: BTreeMap<OsdId, (ConnId, u32)>,
     /// OSDs that were lost are not called before.
     not_before: BTreeMap<OsdId, Time>,
-    /// Operations on their way, with their number in the history.
-    pub(crate) pending: BTreeMap<RequestId, usize>,
+    /// Operations on their way.
+    pub(crate) pending: BTreeMap<RequestId, Ask>,
     /// Answers of the monitor.
     pub(crate) answers: BTreeMap<RequestId, MonAnswer>,
+    /// What it is about to do.
+    pub(crate) mind: Mind,
+    wake_at: Option<Time>,
 }
 
 /// Where a client is.
@@ -57,6 +61,8 @@ impl ClientNode {
             not_before: BTreeMap::new(),
             pending: BTreeMap::new(),
             answers: BTreeMap::new(),
+            mind: Mind::default(),
+            wake_at: None,
         }
     }
 }
@@ -91,6 +97,10 @@ impl World {
     pub(crate) fn client_performs(&mut self, n: usize, out: Vec<Output>) {
         let me = self.client_end(n);
         for output in out {
+            if !self.is_alive(me) {
+                // It has ended itself.
+                return;
+            }
             match output {
                 Output::ToMon(packet) => {
                     if let Some(id) = self.clients[n].mon {
@@ -111,14 +121,25 @@ impl World {
                 Output::Answered(request, answer) => {
                     self.clients[n].answers.insert(request, answer);
                 }
-                Output::Watch(..) | Output::Notified(..) => {
-                    self.fail(format!("client.{n}: told of a watch it never began"));
-                }
+                Output::Watch(id, event) => self.watch_says(n, id, event),
+                Output::Notified(id, end) => self.notify_is_over(n, id, end),
                 Output::Note(text) => {
                     self.trace.line(self.now, me.node, format_args!("  {text}"));
                     self.fail(format!("client.{n}: {text}"));
                 }
             }
+        }
+        self.client_timer(n);
+    }
+
+    fn client_timer(&mut self, n: usize) {
+        let end = self.client_end(n);
+        let client = &mut self.clients[n];
+        if let Some(at) = client.objecter.wake_at()
+            && client.wake_at.is_none_or(|known| at < known)
+        {
+            client.wake_at = Some(at);
+            self.at(at, Event::Wake(end));
         }
     }
 
@@ -146,20 +167,17 @@ impl World {
         request: RequestId,
         result: Result<OpReply, Failure>,
     ) {
-        let Some(op) = self.clients[n].pending.remove(&request) else {
+        let Some(what) = self.clients[n].pending.remove(&request) else {
             return self.fail(format!("client.{n}: {request:?} is answered twice"));
         };
-        let tick = self.tick_of_history();
+        self.count("operations answered");
+        self.trace.line(self.now, Node::Client(n), format_args!("  {request:?} is answered"));
         let done = match result {
-            Ok(reply) => self.history.returned(op, tick, &reply),
-            Err(why) => Err(format!("client.{n}: {request:?} failed: {why:?}")),
+            Ok(reply) => self.answered(n, what, &reply),
+            Err(why) => Err(format!("{request:?} failed: {why:?}")),
         };
-        match done {
-            Ok(text) => {
-                self.count("operations answered");
-                self.trace.line(self.now, Node::Client(n), format_args!("  {request:?} {text}"));
-            }
-            Err(why) => self.fail(why),
+        if let Err(why) = done {
+            self.fail(format!("client.{n}: {why}"));
         }
     }
 
@@ -204,16 +222,23 @@ impl World {
     }
 
     pub(crate) fn client_wakes(&mut self, n: usize) {
-        self.client_step(n, Input::Tick);
+        if self.clients[n].wake_at.is_some_and(|at| at <= self.now) {
+            self.clients[n].wake_at = None;
+            self.client_step(n, Input::Tick);
+        }
     }
 
     /// Asks the monitor something, as the administrator.
     pub(crate) fn ask_mon(&mut self, text: String) -> RequestId {
         self.trace.line(self.now, Node::Client(0), format_args!("asks {text}"));
+        self.ask_mon_as(0, MonRequest::Command { text, input: bytes::Bytes::new() })
+    }
+
+    /// A client asks the monitor something.
+    pub(crate) fn ask_mon_as(&mut self, n: usize, request: MonRequest) -> RequestId {
         let mut out = Vec::new();
-        let request = MonRequest::Command { text, input: bytes::Bytes::new() };
-        let id = self.clients[0].objecter.ask(request, &mut out);
-        self.client_performs(0, out);
+        let id = self.clients[n].objecter.ask(request, &mut out);
+        self.client_performs(n, out);
         id
     }
 }

@@ -8,6 +8,7 @@
 //!          ├── net      connections, delays, partitions, resets
 //!          ├── mon_node, osd_node, client_node   the rules with their disks
 //!          ├── faults   what goes wrong, and its end
+//!          ├── work/*   what clients do, and the models beside it
 //!          └── check/*  what must hold
 //! ```
 //!
@@ -26,8 +27,9 @@ mod osd_node;
 mod plan;
 mod run;
 mod trace;
-mod workload;
+mod work;
 mod world;
 
 pub use plan::Plan;
 pub use run::{Bug, Report, run, run_many};
+pub use work::Work;

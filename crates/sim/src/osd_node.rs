@@ -100,6 +100,7 @@ fn config(plan: &Plan, n: usize, life: u32) -> OsdConfig {
     #[cfg(feature = "planted-bugs")]
     {
         config.pg.planted = plan.bug.map(crate::run::Bug::planted);
+        config.pg.limits.planted = config.pg.planted;
     }
     config
 }

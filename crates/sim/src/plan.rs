@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::chance::Chance;
 use crate::run::Bug;
+use crate::work::Work;
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +68,8 @@ pub(crate) const FAULTS: [Fault; 16] = [
 pub struct Plan {
     /// The seed.
     pub seed: u64,
+    /// What clients do.
+    pub work: Work,
     /// OSDs.
     pub osds: usize,
     /// Clients.
@@ -114,8 +117,14 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What the seed means.
+    /// What the seed means: the two kinds of work take turns.
     pub fn new(seed: u64) -> Plan {
+        let work = if seed.is_multiple_of(2) { Work::Image } else { Work::Objects };
+        Plan::with(seed, work)
+    }
+
+    /// What the seed means for one kind of work.
+    pub fn with(seed: u64, work: Work) -> Plan {
         let mut c = Chance::new(seed, 0);
         let osds = 3 + c.index(3);
         let size = c.pick(&[2, 3, 3, 3]);
@@ -127,6 +136,7 @@ impl Plan {
         let slow = c.one_in(4);
         Plan {
             seed,
+            work,
             osds,
             clients: 1 + c.index(3),
             size,

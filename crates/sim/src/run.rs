@@ -10,13 +10,15 @@ use seabed_objecter::MonAnswer;
 
 use crate::net::Node;
 use crate::plan::Plan;
-use crate::workload::POOL;
+use crate::work::{POOL, Work};
 use crate::world::{Event, World};
 
 /// Virtual time within which everything must be clean after the faults.
 const PEACE: Duration = Duration::from_secs(300);
 /// And within which the monitor must have heard of it, and every client of its last operation.
 const NEWS: Duration = Duration::from_secs(60);
+/// And within which an image is at rest: dead watches run out, snapshots are trimmed.
+const CLOSING: Duration = Duration::from_secs(150);
 
 /// A bug on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,11 +29,30 @@ pub enum Bug {
     IncompleteIsWhole,
     /// A replica applies changes without their log entries.
     SkippedLogEntry,
+    /// A snapset does not learn what a clone no longer shares with its head.
+    OverlapKept,
+    /// The snap mapper keeps a clone that was trimmed.
+    MappingKept,
+    /// A new primary does not look for watches in the infos of objects.
+    WatchForgotten,
+    /// Clients that are shut out are served.
+    BlocklistIgnored,
+    /// A head is not cloned when it first changes after a snapshot.
+    CloneSkipped,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 3] = [Bug::AckBeforeCommit, Bug::IncompleteIsWhole, Bug::SkippedLogEntry];
+    pub const ALL: [Bug; 8] = [
+        Bug::AckBeforeCommit,
+        Bug::IncompleteIsWhole,
+        Bug::SkippedLogEntry,
+        Bug::OverlapKept,
+        Bug::MappingKept,
+        Bug::WatchForgotten,
+        Bug::BlocklistIgnored,
+        Bug::CloneSkipped,
+    ];
 
     #[cfg(feature = "planted-bugs")]
     pub(crate) fn planted(self) -> seabed_pg::PlantedBug {
@@ -39,6 +60,11 @@ impl Bug {
             Bug::AckBeforeCommit => seabed_pg::PlantedBug::AckBeforeCommit,
             Bug::IncompleteIsWhole => seabed_pg::PlantedBug::IncompleteIsWhole,
             Bug::SkippedLogEntry => seabed_pg::PlantedBug::SkippedLogEntry,
+            Bug::OverlapKept => seabed_pg::PlantedBug::OverlapKept,
+            Bug::MappingKept => seabed_pg::PlantedBug::MappingKept,
+            Bug::WatchForgotten => seabed_pg::PlantedBug::WatchForgotten,
+            Bug::BlocklistIgnored => seabed_pg::PlantedBug::BlocklistIgnored,
+            Bug::CloneSkipped => seabed_pg::PlantedBug::CloneSkipped,
         }
     }
 }
@@ -48,6 +74,8 @@ impl Bug {
 pub struct Report {
     /// The seed.
     pub seed: u64,
+    /// What clients did.
+    pub work: Work,
     /// The hash over its events.
     pub hash: u64,
     /// How many events there were.
@@ -60,7 +88,7 @@ pub struct Report {
 
 /// Runs one plan to its end.
 pub fn run(plan: Plan) -> Report {
-    let seed = plan.seed;
+    let (seed, work) = (plan.seed, plan.work);
     let mut world = World::new(plan);
     // A panic of a rule is a finding like any other.
     let end = catch_unwind(AssertUnwindSafe(|| live(&mut world)));
@@ -74,6 +102,7 @@ pub fn run(plan: Plan) -> Report {
     world.trace.flush();
     Report {
         seed,
+        work,
         hash: world.trace.hash(),
         events: world.trace.events,
         red: world.red.take(),
@@ -97,6 +126,9 @@ fn live(world: &mut World) {
     world.working = false;
     world.end_faults();
     settle(world, "after the faults");
+    if world.plan.work == Work::Image && world.red.is_none() {
+        close(world);
+    }
     if world.red.is_some() {
         return;
     }
@@ -124,7 +156,10 @@ fn begin(world: &mut World) {
     let id = world.ask_mon(text);
     world.run_for(Duration::from_secs(5));
     match world.clients[0].answers.get(&id) {
-        Some(MonAnswer::Command { code: 0, .. }) => settle(world, "at the beginning"),
+        Some(MonAnswer::Command { code: 0, .. }) => {
+            world.pool = world.mon.map().and_then(|map| map.pool_by_name(POOL));
+            settle(world, "at the beginning");
+        }
         Some(MonAnswer::Command { code, text, .. }) => {
             world.fail(format!("the pool is not made: {code} {text}"));
         }
@@ -156,6 +191,32 @@ fn settle(world: &mut World, when: &str) {
     }
 }
 
+/// The image has an owner, some of its snapshots are removed and trimmed to the end, the dead watch
+/// no more, and everybody answers a notify: all within bounded time.
+fn close(world: &mut World) {
+    world.working = true;
+    world.closing = true;
+    world.doom_every_other();
+    for n in 0..world.plan.clients {
+        world.later(Duration::from_millis(n as u64), Event::Work(n));
+    }
+    let end = world.now + CLOSING;
+    let mut why = None;
+    while world.now < end && world.red.is_none() {
+        world.run_for(Duration::from_millis(500));
+        why = world.unclosed();
+        if why.is_none() {
+            break;
+        }
+    }
+    world.working = false;
+    if let Some(why) = why.filter(|_| world.red.is_none()) {
+        return world.fail(format!("at the end, not at rest within {CLOSING:?}: {why}"));
+    }
+    world.ring_all();
+    content(world, "the last notifies");
+}
+
 /// Every operation is answered within bounded time.
 fn content(world: &mut World, when: &str) {
     let end = world.now + NEWS;
@@ -170,12 +231,14 @@ fn content(world: &mut World, when: &str) {
 }
 
 fn judge(world: &mut World) {
-    if let Err(why) = world.history.check() {
-        world.fail(why);
+    for judged in [world.history.check(), world.judge_notifies()] {
+        if let Err(why) = judged {
+            world.fail(why);
+        }
     }
     // What was read last may have brought commits that are still on their way.
     world.run_for(Duration::from_secs(2));
-    if let Some(why) = world.differing_copies() {
+    if let Some(why) = world.differing_copies().or_else(|| world.unsound_copies()) {
         world.fail(why);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use seabed_cluster::{Now, Time, UTime, Uuid, feature};
+use seabed_cluster::{Now, PoolId, Time, UTime, Uuid, feature};
 use seabed_denc::ceph_crc32c;
 use seabed_messages::Packet;
 
@@ -15,6 +15,7 @@ use crate::net::{ConnId, Due, End, Item, Line, Net, Node};
 use crate::osd_node::OsdNode;
 use crate::plan::Plan;
 use crate::trace::{Trace, summary};
+use crate::work::{Bell, Image, Tally};
 
 /// The cluster.
 pub(crate) const FSID: Uuid = Uuid([0x5e; 16]);
@@ -65,13 +66,20 @@ pub(crate) struct World {
     pub(crate) mon: MonNode,
     pub(crate) osds: Vec<OsdNode>,
     pub(crate) clients: Vec<ClientNode>,
+    /// The pool of all clients, once it is made.
+    pub(crate) pool: Option<PoolId>,
     /// Nodes whose processes are stopped.
     pub(crate) paused: BTreeSet<Node>,
     pub(crate) history: History,
     pub(crate) primaries: Primaries,
     pub(crate) epochs: Epochs,
+    pub(crate) image: Image,
+    pub(crate) bell: Bell,
+    pub(crate) tally: Tally,
     /// Clients begin operations.
     pub(crate) working: bool,
+    /// They only end what they have begun.
+    pub(crate) closing: bool,
     /// Faults may begin.
     pub(crate) faulting: bool,
     /// A replaced disk is being filled.
@@ -98,11 +106,16 @@ impl World {
             mon: MonNode::new(&plan),
             osds: (0..plan.osds).map(OsdNode::new).collect(),
             clients: (0..plan.clients).map(|_| ClientNode::new(1)).collect(),
+            pool: None,
             paused: BTreeSet::new(),
             history: History::default(),
             primaries: Primaries::default(),
             epochs: Epochs::default(),
+            image: Image::new(&plan),
+            bell: Bell::default(),
+            tally: Tally::default(),
             working: false,
+            closing: false,
             faulting: false,
             healing: false,
             red: None,

@@ -1,6 +1,6 @@
 //! A seed is a run; a few seeds are green; seeds that were red once stay green.
 
-use seabed_sim::{Plan, run, run_many};
+use seabed_sim::{Plan, Work, run, run_many};
 
 #[test]
 fn the_same_seed_is_the_same_run() {
@@ -18,7 +18,7 @@ fn a_few_seeds_are_green() {
     });
 }
 
-/// `seeds.txt`: a number, then what it found.
+/// `seeds.txt`: a number, the work, then what it found.
 #[test]
 fn seeds_that_were_red_stay_green() {
     let text = include_str!("../seeds.txt");
@@ -26,8 +26,13 @@ fn seeds_that_were_red_stay_green() {
     let numbers = text.lines().filter(|l| l.starts_with(|c: char| c.is_ascii_digit()));
     let plans: Vec<Plan> = numbers
         .map(|line| {
-            let number = line.split_whitespace().next().and_then(|n| n.parse().ok());
-            Plan::new(number.unwrap_or_else(|| panic!("{line:?} begins with no seed")))
+            let mut words = line.split_whitespace();
+            let number = words.next().and_then(|n| n.parse().ok());
+            let work = words.next().and_then(|w| Work::ALL.into_iter().find(|k| k.name() == w));
+            let (Some(number), Some(work)) = (number, work) else {
+                panic!("{line:?} begins with no seed and work")
+            };
+            Plan::with(number, work)
         })
         .collect();
     assert!(!plans.is_empty());

@@ -6,13 +6,15 @@
 //! sim --planted [--bound B]     each planted bug until it is found (feature planted-bugs)
 //! ```
 //!
+//! Seeds of one kind of work and of the other take turns; `--work objects|image` makes all the one.
+//!
 //! The last line is `hash HEX`, of all events of all seeds in their order. A red seed is told with
 //! the command that replays it, and the exit code is 1.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use seabed_sim::{Bug, Plan, Report, run, run_many};
+use seabed_sim::{Bug, Plan, Report, Work, run, run_many};
 
 #[derive(Default)]
 struct Arguments {
@@ -23,6 +25,7 @@ struct Arguments {
     trace: bool,
     planted: bool,
     bug: Option<Bug>,
+    work: Option<Work>,
 }
 
 fn parse() -> Result<Arguments, String> {
@@ -41,6 +44,11 @@ fn parse() -> Result<Arguments, String> {
                 let found = Bug::ALL.into_iter().find(|b| format!("{b:?}") == name);
                 arguments.bug = Some(found.ok_or(format!("no bug {name:?}"))?);
             }
+            "--work" => {
+                let name = value()?;
+                let found = Work::ALL.into_iter().find(|w| w.name() == name);
+                arguments.work = Some(found.ok_or(format!("no work {name:?}"))?);
+            }
             "--trace" => arguments.trace = true,
             "--planted" => arguments.planted = true,
             "--" => {}
@@ -55,10 +63,14 @@ const USAGE: &str = "usage: sim --seed N [--trace] | --seeds K [--first N] | --p
   --seed N      run one seed        --trace   a line for every event
   --seeds K     run K seeds         --first N the first of them (default 1)
   --planted     run each planted bug until it is found (feature planted-bugs)
-  --bug NAME    plant AckBeforeCommit, IncompleteIsWhole or SkippedLogEntry in what runs";
+  --bug NAME    plant one of them in what runs, by the name that --planted tells
+  --work NAME   objects or image; else they take turns";
 
 fn plan(seed: u64, arguments: &Arguments) -> Plan {
-    let mut plan = Plan::new(seed);
+    let mut plan = match arguments.work {
+        Some(work) => Plan::with(seed, work),
+        None => Plan::new(seed),
+    };
     plan.bug = arguments.bug;
     plan.trace = arguments.trace;
     plan
@@ -72,8 +84,10 @@ fn tell_red(report: &Report, bug: Option<Bug>) {
             None => ("", String::new()),
         };
         println!(
-            "  replay: cargo run -p seabed-sim{features} --bin sim -- --seed {}{bug} --trace",
-            report.seed
+            "  replay: cargo run -p seabed-sim{features} --bin sim -- --seed {} --work {}{bug} \
+             --trace",
+            report.seed,
+            report.work.name()
         );
     }
 }

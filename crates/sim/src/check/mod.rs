@@ -6,6 +6,7 @@ mod linear;
 mod primaries;
 mod replicas;
 mod settled;
+mod snapshots;
 
 pub(crate) use epochs::Epochs;
 pub(crate) use history::{Call, History};

@@ -1,19 +1,16 @@
-//! What clients do: writes of values that are never used twice, and reads, on few objects.
+//! Writes of values that are never used twice, and reads, by anybody on few objects.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use seabed_cluster::{ObjectLocator, PoolId};
 use seabed_denc::{Bytes, Encode};
 use seabed_messages::{OpCode, OsdOp};
-use seabed_objecter::OpRequest;
+use seabed_objecter::OpReply;
 
+use super::{Ask, POOL};
 use crate::check::Call;
 use crate::net::Node;
-use crate::world::{Event, World};
+use crate::world::World;
 
-/// The pool of all clients.
-pub(crate) const POOL: &str = "sim";
 /// Keys of an object's omap.
 const KEYS: u64 = 6;
 /// Slots of an object that are written at an offset.
@@ -92,32 +89,20 @@ impl World {
     }
 
     /// A client begins an operation.
-    pub(crate) fn submit(&mut self, n: usize, object: usize, call: Call) {
-        let Some(pool) = self.pool() else { return };
-        let name = Bytes::from(format!("object{object}"));
-        let now = self.clock();
-        let request = OpRequest::on_object(ObjectLocator::new(pool), name, ops(&call), now.wall);
+    fn submit(&mut self, n: usize, object: usize, call: Call) {
+        // The first client has made the pool and tells the others of it.
+        let map = self.clients[0].objecter.map();
+        if map.is_none_or(|m| m.pool_by_name(POOL).is_none()) {
+            return;
+        }
         let tick = self.tick_of_history();
-        let text = format!("{call:?}");
+        let ops = ops(&call);
         let op = self.history.begins(n, object, call, tick);
-        let mut out = Vec::new();
-        let id = self.clients[n].objecter.submit(now, request, &mut out);
-        self.trace.line(self.now, Node::Client(n), format_args!("  {id:?} object{object} {text}"));
-        self.clients[n].pending.insert(id, op);
-        self.client_performs(n, out);
-    }
-
-    fn pool(&self) -> Option<PoolId> {
-        self.clients.first()?.objecter.map()?.pool_by_name(POOL)
+        self.ask(n, &format!("object{object}"), ops, Ask::Object(op));
     }
 
     /// A client's turn.
-    pub(crate) fn work(&mut self, n: usize) {
-        if !self.working {
-            return;
-        }
-        let pause = self.work_chance.between(0, self.plan.think * 2);
-        self.later(Duration::from_millis(pause + 1), Event::Work(n));
+    pub(super) fn work_on_objects(&mut self, n: usize) {
         if self.clients[n].pending.len() < self.plan.depth {
             let object = self.work_chance.index(self.plan.objects);
             let call = self.draw_call();
@@ -125,17 +110,25 @@ impl World {
         }
     }
 
-    /// Every client reads everything.
-    pub(crate) fn read_all(&mut self) {
+    /// An operation of the history is answered.
+    pub(super) fn object_is_answered(
+        &mut self,
+        n: usize,
+        op: usize,
+        reply: &OpReply,
+    ) -> Result<(), String> {
+        let tick = self.tick_of_history();
+        let text = self.history.returned(op, tick, reply)?;
+        self.trace.line(self.now, Node::Client(n), format_args!("  {text}"));
+        Ok(())
+    }
+
+    /// Every client reads every object.
+    pub(super) fn read_objects(&mut self) {
         for n in 0..self.plan.clients {
             for object in 0..self.plan.objects {
                 self.submit(n, object, Call::Read);
             }
         }
-    }
-
-    /// No client waits for anything.
-    pub(crate) fn clients_are_content(&self) -> bool {
-        self.clients.iter().all(|c| c.pending.is_empty())
     }
 }
