@@ -8,12 +8,10 @@ use seabed_cluster::{
     EntityAddr, EntityName, Epoch, HObject, Now, ObjectLocator, OsdId, OsdMap, PgId, PgLogEntry,
     Pool, PoolId, PushReplyOp, ReqId, SnapId, SpgId, Time, UTime, Uuid,
 };
-use seabed_crush::CrushMap;
 use seabed_denc::Bytes;
 use seabed_messages::{
     MOsdOp, MOsdRepOpReply, MPgPushReply, Message, OpArgs, OpCode, OsdOp, Packet,
 };
-use seabed_storage::ObjectStore;
 use seabed_storage::mem::MemStore;
 
 use crate::client::ClientOp;
@@ -28,15 +26,11 @@ fn map() -> OsdMap {
     let mut map = OsdMap::empty(Uuid::default(), UTime::default());
     map.epoch = Epoch(5);
     map.set_max_osd(2).unwrap();
-    let mut crush = CrushMap::new_default();
     for osd in 0..2 {
-        let host = format!("h{osd}");
-        let place = [("root", "default"), ("host", host.as_str())];
-        crush.insert_item(osd, 0x10000, &format!("osd.{osd}"), &place).unwrap();
-        map.osd_state[osd as usize] = 3;
-        map.osd_weight[osd as usize] = 0x10000;
+        map.osd_state[osd] = 3;
+        map.osd_weight[osd] = 0x10000;
     }
-    map.crush = crush;
+    map.pg_temp.insert(PgId::new(POOL, 0), vec![OsdId(0), OsdId(1)]);
     map.pools.insert(POOL, Pool::new_replicated(2, 1, 0, 1, Epoch(1), UTime::default()));
     map.pool_names.insert(POOL, "p".into());
     map
@@ -177,7 +171,7 @@ fn a_rollback_waits_for_a_clone_that_a_copy_lacks() {
     assert_eq!((*to, &push.pushes[0].soid), (other, &clone));
     // What comes behind it on the object waits too.
     assert!(w.write(&[SNAP]).is_empty());
-    let replies = vec![PushReplyOp { soid: clone.clone() }];
+    let replies = vec![PushReplyOp { soid: clone, ..PushReplyOp::default() }];
     let epoch = w.map.epoch;
     let reply = MPgPushReply { replies, min_epoch: epoch, ..MPgPushReply::default() };
     let sent = w.step(|pg, env| pg.on_push_reply(env, other, &reply).unwrap());
