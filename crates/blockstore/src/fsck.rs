@@ -7,9 +7,9 @@ use seabed_cluster::{Collection, GhObject};
 use seabed_denc::Decode;
 use seabed_storage::{BlockDevice, KeyValue, ObjectStore, StoreError};
 
+use crate::membership::belongs;
 use crate::onode::{Onode, Super};
 use crate::owners::{Owners, walk};
-use crate::prepare_collection::belongs;
 use crate::store::BlockStore;
 use crate::{BLOCK, RESERVED, keys};
 

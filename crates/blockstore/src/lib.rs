@@ -26,6 +26,7 @@ mod extent;
 mod fsck;
 mod keys;
 mod label;
+mod membership;
 mod mkfs;
 #[cfg(test)]
 mod nonsense;

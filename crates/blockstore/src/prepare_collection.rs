@@ -3,38 +3,16 @@
 //! A PG's objects lie by pool and hash, so that splitting and merging change no object's record:
 //! only the number of bits that says where the range ends.
 
-use seabed_cluster::{Collection, GhObject};
+use seabed_cluster::Collection;
 use seabed_denc::Encode;
 use seabed_storage::{BlockDevice, KeyValue, StoreError, TxOp};
 
 use crate::keys;
+use crate::membership::{belongs, seed_fits};
 use crate::onode::CollectionRecord;
 use crate::prepare::Prepare;
 
 type Result<T = ()> = std::result::Result<T, StoreError>;
-
-/// Whether an object may be in a collection of `bits` bits.
-pub(crate) fn belongs(c: &Collection, bits: u32, o: &GhObject) -> bool {
-    if o.hobj.max {
-        return false;
-    }
-    match c {
-        Collection::Meta | Collection::Temp(_) => true,
-        Collection::Pg(pg) => {
-            let pool = pg.pg.pool.0;
-            (o.hobj.pool.0 == pool || o.hobj.pool.0 == -2 - pool)
-                && o.shard == pg.shard
-                && pg.pg.contains_bits(bits, o.hobj.hash)
-        }
-    }
-}
-
-fn seed_fits(c: &Collection, bits: u32) -> bool {
-    match c {
-        Collection::Meta | Collection::Temp(_) => true,
-        Collection::Pg(pg) => bits <= 32 && (bits == 32 || pg.pg.seed >> bits == 0),
-    }
-}
 
 impl<K: KeyValue, D: BlockDevice> Prepare<'_, K, D> {
     pub(crate) fn collection_op(&mut self, c: &Collection, op: &TxOp) -> Result {

@@ -3,10 +3,11 @@
 //! Invariants: no file is touched but through [`Files`]; options work in the stages of the
 //! reference (read or build, tunables, changes, show and test, write), whatever their order.
 
-use std::fmt::{self, Write};
+use std::fmt::Write;
 
 use crate::cli_build::{build, roots_notice};
 use crate::cli_edit::{Change, Loc};
+use crate::cli_stop::Stop;
 use crate::{CrushError, CrushMap, Test};
 
 /// How the caller reads and writes files; errors are errno and text of the system.
@@ -15,29 +16,6 @@ pub trait Files {
     fn read(&mut self, path: &str) -> Result<Vec<u8>, (i32, String)>;
     /// Writes a whole file.
     fn write(&mut self, path: &str, content: &[u8]) -> Result<(), (i32, String)>;
-}
-
-/// What ends a run early: a line for the error stream and the exit code.
-pub(crate) struct Stop {
-    pub(crate) said: String,
-    pub(crate) code: i32,
-}
-
-impl Stop {
-    pub(crate) fn usage(said: impl Into<String>) -> Self {
-        Self { said: said.into(), code: 1 }
-    }
-
-    /// As the reference exits with a negative errno.
-    pub(crate) fn errno(said: impl Into<String>, errno: i32) -> Self {
-        Self { said: said.into(), code: 256 - errno }
-    }
-}
-
-impl From<fmt::Error> for Stop {
-    fn from(_: fmt::Error) -> Self {
-        Self::usage("crushtool: the output cannot be written")
-    }
 }
 
 /// Text of `--help`.

@@ -1,6 +1,6 @@
 //! `seabed crush --build`: new maps out of layers.
 
-use crate::cli::Stop;
+use crate::cli_stop::Stop;
 use crate::{BucketAlg, CrushError, CrushMap};
 
 /// What is said of a new map whose last layer has several buckets.

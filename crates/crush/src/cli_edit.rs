@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::cli::Stop;
+use crate::cli_stop::Stop;
 use crate::{CrushError, CrushMap, Mode, RULE_REPLICATED, weight_from_f32};
 
 /// Type and bucket name of each `--loc`.

@@ -14,6 +14,7 @@ mod classes;
 pub mod cli;
 mod cli_build;
 mod cli_edit;
+mod cli_stop;
 mod dump;
 mod edit;
 mod error;
