@@ -32,6 +32,9 @@ const INTEROP: &[&str] = &[
 /// kernel itself is fetched, not installed.
 const GUEST: &[&str] = &["binutils", "busybox-static", "cpio", "e2fsprogs", "qemu-system-x86"];
 
+/// Needed to make, check and grow file systems on attached volumes.
+const VOLUMES: &[&str] = &["e2fsprogs", "xfsprogs"];
+
 /// Needed to make a chroot of another release.
 const CHROOTS: &[&str] = &["mmdebstrap", "debian-archive-keyring"];
 
@@ -42,7 +45,7 @@ pub(crate) fn for_building() -> Result<()> {
 
 /// Makes sure that the interop and golden tests can run.
 pub(crate) fn for_testing() -> Result<()> {
-    ensure(&[BUILD, INTEROP, GUEST].concat())
+    ensure(&[BUILD, INTEROP, GUEST, VOLUMES].concat())
 }
 
 /// Makes sure that chroots can be made.

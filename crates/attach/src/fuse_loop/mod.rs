@@ -1,0 +1,292 @@
+//! `fuse-loop`: the image as the only file of a FUSE file system, with a loop device on it.
+//!
+//! Works on any kernel with FUSE and loop devices. The order of things: own the name, heal what is
+//! left of it, mount, serve, set the loop device up, look whether it is what was asked for. A
+//! process that dies anywhere leaves nothing that its successor does not find again.
+
+mod heal;
+mod loop_device;
+mod memory;
+mod mount;
+mod server;
+mod volume;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fuser::{BackgroundSession, Config, Session, SessionACL};
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+
+pub use heal::{Healed, heal_by_force, heal_dead};
+pub use memory::Limits;
+pub use volume::Condition;
+
+use crate::error::{at, during};
+use crate::state::{self, Owner, Record};
+use crate::{AttachError, BlockImage, Device, IO_TIMEOUT, LOGICAL_BLOCK, Release, StateFolder};
+use crate::{Way, blocking, process, sysfs};
+use loop_device::LoopDevice;
+use server::Server;
+use volume::Volume;
+
+/// The oldest kernel: loop devices are set up in one step since then.
+pub const KERNEL_MIN: Release = Release(5, 8);
+
+/// How long the kernel may take to let go of a file system that nobody uses.
+const LET_GO_WITHIN: Duration = Duration::from_secs(30);
+
+/// How an image is attached.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The device cannot be written.
+    pub read_only: bool,
+    /// After this time an I/O is an error. At least a second.
+    pub io_timeout: Duration,
+    /// Memory for its I/O.
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { read_only: false, io_timeout: IO_TIMEOUT, limits: Limits::default() }
+    }
+}
+
+/// An image attached by this process.
+#[derive(Debug)]
+pub struct FuseLoop<I> {
+    volume: Arc<Volume<I>>,
+    mount_point: PathBuf,
+    device: LoopDevice,
+    /// `None` once it is detached.
+    held: Mutex<Option<Held>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    owner: Owner,
+    /// `None` once the kernel has no more use for it.
+    session: Option<BackgroundSession>,
+    mounted: bool,
+}
+
+/// The name of a volume's file and file system.
+fn marked(state: &StateFolder, name: &str) -> String {
+    format!("seabed-{}-{name}", state.mark())
+}
+
+impl<I: BlockImage> FuseLoop<I> {
+    /// Attaches an image under a name that is free in this folder; what a dead owner left of that
+    /// name is healed first. The image's I/O runs in the runtime that this is called in, which
+    /// must have its timer.
+    ///
+    /// Errors: [`AttachError::Busy`] if the name has a living owner.
+    pub async fn attach(
+        state: &StateFolder,
+        name: &str,
+        image: I,
+        options: Options,
+    ) -> Result<Self, AttachError> {
+        state::check_name(name)?;
+        check(&options)?;
+        if !process::is_flusher() {
+            tracing::warn!("not an I/O flusher: may deadlock when memory is short");
+        }
+        let size = size(&image, options.io_timeout).await?;
+        if size < LOGICAL_BLOCK.into() {
+            let reason = "smaller than a block";
+            return Err(AttachError::Invalid { what: format!("image of {size} bytes"), reason });
+        }
+        let marked = marked(state, name);
+        let Options { read_only, io_timeout, limits } = options;
+        let volume = Arc::new(Volume::new(image, marked, size, read_only, io_timeout));
+        let (state, name) = (state.clone(), name.to_owned());
+        let runtime = Handle::current();
+        // FUSE calls back while these calls wait for it.
+        blocking(move || Self::set_up(&state, &name, volume, limits, runtime)).await
+    }
+
+    fn set_up(
+        state: &StateFolder,
+        name: &str,
+        volume: Arc<Volume<I>>,
+        limits: Limits,
+        runtime: Handle,
+    ) -> Result<Self, AttachError> {
+        let Some((owner, left)) = Owner::take(state, name)? else {
+            return Err(AttachError::Busy { what: name.into(), reason: "another process owns it" });
+        };
+        heal::take_away(state, name, left)?;
+        let mount_point = state.mount_point(name);
+        std::fs::create_dir(&mount_point).map_err(at(&mount_point))?;
+        let served = mount::mount_fuse(&volume.name, &mount_point)?;
+        let mut owner = owner;
+        let server = Server::new(Arc::clone(&volume), limits, runtime);
+        let ready = serve(server, served).and_then(|session| {
+            let device = set_up_loop(&volume, &mount_point, &mut owner)?;
+            Ok((session, device))
+        });
+        match ready {
+            Ok((session, device)) => {
+                let held = Held { owner, session: Some(session), mounted: true };
+                Ok(FuseLoop { volume, mount_point, device, held: Mutex::new(Some(held)) })
+            }
+            Err(error) => {
+                // The name stays as for a dead owner if even this fails.
+                heal::take_away(state, name, None)?;
+                owner.release()?;
+                Err(error)
+            }
+        }
+    }
+
+    /// How its I/O goes.
+    pub fn condition(&self) -> Condition {
+        self.volume.condition()
+    }
+
+    /// The image.
+    pub fn image(&self) -> &I {
+        &self.volume.image
+    }
+
+    /// All steps of taking it away that were not done yet.
+    async fn take_down(&self, held: &mut Held) -> Result<(), AttachError> {
+        if held.mounted {
+            let (device, point) = (self.device.clone(), self.mount_point.clone());
+            let (name, read_only) = (self.volume.name.clone(), self.volume.read_only);
+            blocking(move || {
+                device.detach(&name, read_only)?;
+                mount::unmount_lazily(&point)
+            })
+            .await?;
+            held.mounted = false;
+        }
+        if let Some(session) = held.session.take() {
+            let ended = tokio::time::timeout(
+                LET_GO_WITHIN,
+                blocking(move || session.join().map_err(during("FUSE"))),
+            );
+            match ended.await {
+                Ok(ended) => ended?,
+                Err(_) => return Err(AttachError::TimedOut("the end of FUSE's session".into())),
+            }
+        }
+        let flush = tokio::time::timeout(self.volume.timeout, self.volume.image.flush()).await;
+        match flush {
+            Ok(flushed) => flushed.map_err(image_error("flush")),
+            Err(_) => Err(AttachError::TimedOut("the image's flush".into())),
+        }
+    }
+}
+
+impl<I: BlockImage> Device for FuseLoop<I> {
+    fn way(&self) -> Way {
+        Way::FuseLoop
+    }
+
+    fn path(&self) -> &Path {
+        &self.device.path
+    }
+
+    async fn grow(&self) -> Result<u64, AttachError> {
+        // Held so that it is not detached meanwhile, and grows once at a time.
+        let held = self.held.lock().await;
+        if held.is_none() {
+            let what = self.device.path.display().to_string();
+            return Err(AttachError::Invalid { what, reason: "detached" });
+        }
+        let image = size(&self.volume.image, self.volume.timeout).await?;
+        let device = self.volume.size();
+        if image < device {
+            return Err(AttachError::Shrunk { device, image });
+        }
+        // In this order: what the file says, what the kernel knows of the file, the device.
+        self.volume.set_size(image);
+        let file = self.mount_point.join(&self.volume.name);
+        let device = self.device.clone();
+        blocking(move || {
+            mount::open_direct(&file, false)?.set_len(image).map_err(at(&file))?;
+            device.set_capacity()?;
+            let size = device.size()?;
+            // The last part of a block is no block.
+            if size == image - image % u64::from(LOGICAL_BLOCK) {
+                return Ok(size);
+            }
+            let what = device.path.display().to_string();
+            let found = format!("{size} bytes");
+            Err(AttachError::NotAsAsked { what, found, wanted: "the size of its image" })
+        })
+        .await
+    }
+
+    async fn detach(&self) -> Result<(), AttachError> {
+        let mut slot = self.held.lock().await;
+        let Some(held) = slot.as_mut() else { return Ok(()) };
+        self.take_down(held).await?;
+        let Some(held) = slot.take() else { return Ok(()) };
+        std::fs::remove_dir(&self.mount_point)
+            .or_else(state::already_gone)
+            .map_err(at(&self.mount_point))?;
+        held.owner.release()
+    }
+}
+
+fn check(options: &Options) -> Result<(), AttachError> {
+    let Limits { request, large, small } = options.limits;
+    let reason = if options.io_timeout < Duration::from_secs(1) {
+        "an I/O has a second at least"
+    } else if !(Limits::SMALL..=1 << 20).contains(&request) || request % 4096 != 0 {
+        "a request is of whole pages, from 16 KiB to 1 MiB"
+    } else if large == 0 || small == 0 {
+        "requests of both kinds need memory"
+    } else {
+        return Ok(());
+    };
+    Err(AttachError::Invalid { what: format!("{options:?}"), reason })
+}
+
+async fn size<I: BlockImage>(image: &I, timeout: Duration) -> Result<u64, AttachError> {
+    match tokio::time::timeout(timeout, image.size()).await {
+        Ok(size) => size.map_err(image_error("size")),
+        Err(_) => Err(AttachError::TimedOut("the image's size".into())),
+    }
+}
+
+fn image_error<E: std::error::Error + Send + Sync + 'static>(
+    what: &'static str,
+) -> impl FnOnce(E) -> AttachError {
+    move |source| AttachError::Image { what, source: Box::new(source) }
+}
+
+fn serve<I: BlockImage>(
+    server: Server<I>,
+    served: std::os::fd::OwnedFd,
+) -> Result<BackgroundSession, AttachError> {
+    // Who may look is the kernel's matter: it lets root in, and its own workers.
+    let session = Session::from_fd(server, served, SessionACL::All, Config::default());
+    session.and_then(Session::spawn).map_err(during("FUSE"))
+}
+
+fn set_up_loop<I: BlockImage>(
+    volume: &Volume<I>,
+    mount_point: &Path,
+    owner: &mut Owner,
+) -> Result<LoopDevice, AttachError> {
+    let connection = mount::mounts()?
+        .into_iter()
+        .rfind(|mount| mount.target == mount_point && mount.source == volume.name)
+        .map(|mount| mount.minor)
+        .ok_or_else(|| AttachError::NotAsAsked {
+            what: mount_point.display().to_string(),
+            found: "not mounted".into(),
+            wanted: "the FUSE file system",
+        })?;
+    let file = mount::open_direct(&mount_point.join(&volume.name), volume.read_only)?;
+    let device = LoopDevice::set_up(&file, &volume.name, volume.read_only)?;
+    let record = Record { boot: sysfs::boot_id()?, loop_device: device.number, connection };
+    owner.note(&record)?;
+    Ok(device)
+}
