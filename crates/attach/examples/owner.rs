@@ -1,8 +1,8 @@
-//! A file as a block device, until standard input ends: `owner STATE NAME FILE [MILLISECONDS]`.
+//! A file as a block device, until standard input ends: `owner STATE NAME FILE MILLISECONDS [ro]`.
 //!
-//! Prints the device's path, then answers lines: `grow`, `condition`, `detach`, `log` (what the image
-//! was asked for since the last time); and how the image is to behave: `work`, `fail` (errors),
-//! `failflush` (errors to flushes only), `hang` (no answers).
+//! Prints the device's path, then answers lines: `grow`, `condition`, `detach`, `log` (what the
+//! image was asked for since the last time); and how the image is to behave: `work`, `fail`
+//! (errors), `failflush` (errors to flushes only), `hang` (no answers).
 
 use std::fs::File;
 use std::io::{self, BufRead, Write};
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use seabed_attach::fuse_loop::{FuseLoop, Options};
-use seabed_attach::{AttachError, BlockImage, Device, IO_TIMEOUT, StateFolder, process};
+use seabed_attach::{AttachError, BlockImage, Device, StateFolder, process};
 
 const WORKS: u8 = 0;
 const FAILS: u8 = 1;
@@ -113,17 +113,15 @@ fn main() -> Outcome {
 
 async fn run() -> Outcome {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [state, name, file, rest @ ..] = arguments.as_slice() else {
-        return Err("usage: owner STATE NAME FILE [MILLISECONDS]".into());
+    let [state, name, file, milliseconds, rest @ ..] = arguments.as_slice() else {
+        return Err("usage: owner STATE NAME FILE MILLISECONDS [ro]".into());
     };
-    let io_timeout = match rest {
-        [] => IO_TIMEOUT,
-        [milliseconds, ..] => Duration::from_millis(milliseconds.parse()?),
-    };
+    let io_timeout = Duration::from_millis(milliseconds.parse()?);
+    let read_only = rest.first().is_some_and(|word| word == "ro");
     let file = File::options().read(true).write(true).open(file)?;
     let image = FileImage { file, mode: AtomicU8::new(WORKS), asked: Mutex::default() };
     let state = StateFolder::open(Path::new(state))?;
-    let options = Options { io_timeout, ..Options::default() };
+    let options = Options { read_only, io_timeout, ..Options::default() };
     let device = FuseLoop::attach(&state, name, image, options).await?;
     say(&device.path().display().to_string())?;
     loop {

@@ -19,7 +19,7 @@ pub fn become_io_flusher() -> Result<(), AttachError> {
         .map_err(during("PR_SET_IO_FLUSHER (needs CAP_SYS_RESOURCE and Linux 5.6)"))
 }
 
-/// True if this thread is one.
+/// True if this thread is an I/O flusher.
 pub fn is_flusher() -> bool {
     is_io_flusher().unwrap_or(false)
 }

@@ -2,7 +2,8 @@
 //!
 //! Needs root, `/dev/fuse`, loop devices and e2fsprogs, and fails without them. Every test runs in
 //! a mount namespace of its own, in which it starts itself anew; the device's owner is a process
-//! of its own (`examples/owner.rs`), so that it can be killed.
+//! of its own (`examples/owner.rs`, built by `cargo test` of the whole package), so that it can be
+//! killed.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -68,23 +69,32 @@ impl Scene {
     }
 
     fn attach(&self, io_timeout: Duration) -> Attached {
-        let owner = std::env::current_exe().unwrap();
-        let owner = owner.parent().and_then(Path::parent).unwrap().join("examples/owner");
-        let mut child = Command::new(&owner)
-            .arg(self.path("state"))
-            .arg("v")
-            .arg(self.path("image"))
-            .arg(io_timeout.as_millis().to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", owner.display()));
+        self.attach_as(io_timeout, &[])
+    }
+
+    fn attach_as(&self, io_timeout: Duration, how: &[&str]) -> Attached {
+        let mut child = self.owner(io_timeout, how);
         let words = child.stdin.take().unwrap();
         let answers = BufReader::new(child.stdout.take().unwrap());
         let mut attached = Attached { child, words, answers, device: PathBuf::new() };
         attached.device = attached.hear().into();
         assert!(attached.device.starts_with("/dev/"), "no device: {}", attached.device.display());
         attached
+    }
+
+    fn owner(&self, io_timeout: Duration, how: &[&str]) -> Child {
+        let owner = std::env::current_exe().unwrap();
+        let owner = owner.parent().and_then(Path::parent).unwrap().join("examples/owner");
+        Command::new(&owner)
+            .arg(self.path("state"))
+            .arg("v")
+            .arg(self.path("image"))
+            .arg(io_timeout.as_millis().to_string())
+            .args(how)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", owner.display()))
     }
 
     fn mount(&mut self, device: &Path) {
@@ -147,8 +157,7 @@ impl Attached {
     }
 
     fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        kill(&mut self.child);
     }
 
     fn end(mut self) {
@@ -159,6 +168,12 @@ impl Attached {
     fn number(&self) -> &str {
         text(&self.device).strip_prefix("/dev/loop").unwrap()
     }
+}
+
+/// Kills a process, which has to be gone soon.
+fn kill(child: &mut Child) {
+    child.kill().unwrap();
+    eventually("a killed owner is gone", || child.try_wait().unwrap().is_some());
 }
 
 fn text(path: &Path) -> &str {
@@ -448,6 +463,60 @@ fn a_stuck_owner_is_healed_by_force() {
         assert!(begun.elapsed() < SOON);
         attached.kill();
         heal_dead(&scene.state()).unwrap();
+        scene.assert_nothing_left();
+    });
+}
+
+#[test]
+fn an_owner_can_be_killed_while_it_attaches() {
+    alone("an_owner_can_be_killed_while_it_attaches", |scene| {
+        for delay in 0..40 {
+            let mut owner = scene.owner(Duration::from_secs(60), &[]);
+            std::thread::sleep(Duration::from_millis(delay));
+            kill(&mut owner);
+        }
+        let attached = scene.attach(Duration::from_secs(60));
+        assert_eq!(read_block(&attached.device), Ok(()));
+        attached.end();
+        scene.assert_nothing_left();
+    });
+}
+
+#[test]
+fn an_owner_can_be_killed_while_it_waits_for_its_own_device() {
+    alone("an_owner_can_be_killed_while_it_waits_for_its_own_device", |scene| {
+        let mut attached = scene.attach(Duration::from_secs(250));
+        let device = attached.device.clone();
+        let file = File::options().write(true).open(&device).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &[7; 4096], 0).unwrap();
+        assert_eq!(attached.say("hang"), "ok");
+        let inflight = format!("/sys/block/loop{}/inflight", attached.number());
+        // It writes out what is cached first, and waits for itself to do it.
+        writeln!(attached.words, "detach").unwrap();
+        eventually("the write is under way", || {
+            let text = fs::read_to_string(&inflight).unwrap();
+            text.split_whitespace().nth(1) != Some("0")
+        });
+        attached.kill();
+        assert_eq!(file.sync_all().unwrap_err().raw_os_error(), Some(5));
+        drop(file);
+        heal_dead(&scene.state()).unwrap();
+        scene.assert_nothing_left();
+    });
+}
+
+#[test]
+fn a_device_for_reading_is_not_written() {
+    alone("a_device_for_reading_is_not_written", |scene| {
+        let mut attached = scene.attach_as(Duration::from_secs(60), &["ro"]);
+        let device = attached.device.clone();
+        assert_eq!(run("blockdev", &["--getro", text(&device)]).trim(), "1");
+        assert_eq!(read_block(&device), Ok(()));
+        write_block(&device).unwrap_err();
+        scene.resize(96 * MIB);
+        assert_eq!(attached.say("grow"), (96 * MIB).to_string());
+        assert_eq!(attached.asked()[..2], [0, 0]);
+        attached.end();
         scene.assert_nothing_left();
     });
 }

@@ -1,6 +1,6 @@
 //! The kernel's loop devices: blocks of a file.
 //!
-//! All `unsafe` of this crate is here, and all of it is calls of `ioctl`.
+//! `unsafe` is here for `ioctl` alone.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;

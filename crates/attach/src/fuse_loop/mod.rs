@@ -4,6 +4,7 @@
 //! left of it, mount, serve, set the loop device up, look whether it is what was asked for. A
 //! process that dies anywhere leaves nothing that its successor does not find again.
 
+mod apart;
 mod heal;
 mod loop_device;
 mod memory;
@@ -11,6 +12,7 @@ mod mount;
 mod server;
 mod volume;
 
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +29,7 @@ use crate::error::{at, during};
 use crate::state::{self, Owner, Record};
 use crate::{AttachError, BlockImage, Device, IO_TIMEOUT, LOGICAL_BLOCK, Release, StateFolder};
 use crate::{Way, blocking, process, sysfs};
+use apart::apart;
 use loop_device::LoopDevice;
 use server::Server;
 use volume::Volume;
@@ -69,6 +72,8 @@ struct Held {
     owner: Owner,
     /// `None` once the kernel has no more use for it.
     session: Option<BackgroundSession>,
+    /// The session's end of the connection.
+    serving: RawFd,
     mounted: bool,
 }
 
@@ -122,15 +127,16 @@ impl<I: BlockImage> FuseLoop<I> {
         let mount_point = state.mount_point(name);
         std::fs::create_dir(&mount_point).map_err(at(&mount_point))?;
         let served = mount::mount_fuse(&volume.name, &mount_point)?;
+        let serving = served.as_raw_fd();
         let mut owner = owner;
         let server = Server::new(Arc::clone(&volume), limits, runtime);
         let ready = serve(server, served).and_then(|session| {
-            let device = set_up_loop(&volume, &mount_point, &mut owner)?;
+            let device = set_up_loop(&volume, &mount_point, serving, &mut owner)?;
             Ok((session, device))
         });
         match ready {
             Ok((session, device)) => {
-                let held = Held { owner, session: Some(session), mounted: true };
+                let held = Held { owner, session: Some(session), serving, mounted: true };
                 Ok(FuseLoop { volume, mount_point, device, held: Mutex::new(Some(held)) })
             }
             Err(error) => {
@@ -157,8 +163,9 @@ impl<I: BlockImage> FuseLoop<I> {
         if held.mounted {
             let (device, point) = (self.device.clone(), self.mount_point.clone());
             let (name, read_only) = (self.volume.name.clone(), self.volume.read_only);
+            let serving = held.serving;
             blocking(move || {
-                device.detach(&name, read_only)?;
+                apart(serving, move || device.detach(&name, read_only))?;
                 mount::unmount_lazily(&point)
             })
             .await?;
@@ -194,10 +201,10 @@ impl<I: BlockImage> Device for FuseLoop<I> {
     async fn grow(&self) -> Result<u64, AttachError> {
         // Held so that it is not detached meanwhile, and grows once at a time.
         let held = self.held.lock().await;
-        if held.is_none() {
+        let Some(Held { serving, mounted: true, .. }) = *held else {
             let what = self.device.path.display().to_string();
             return Err(AttachError::Invalid { what, reason: "detached" });
-        }
+        };
         let image = size(&self.volume.image, self.volume.timeout).await?;
         let device = self.volume.size();
         if image < device {
@@ -207,7 +214,7 @@ impl<I: BlockImage> Device for FuseLoop<I> {
         self.volume.set_size(image);
         let file = self.mount_point.join(&self.volume.name);
         let device = self.device.clone();
-        blocking(move || {
+        let grow = move || {
             mount::open_direct(&file, false)?.set_len(image).map_err(at(&file))?;
             device.set_capacity()?;
             let size = device.size()?;
@@ -218,8 +225,8 @@ impl<I: BlockImage> Device for FuseLoop<I> {
             let what = device.path.display().to_string();
             let found = format!("{size} bytes");
             Err(AttachError::NotAsAsked { what, found, wanted: "the size of its image" })
-        })
-        .await
+        };
+        blocking(move || apart(serving, grow)).await
     }
 
     async fn detach(&self) -> Result<(), AttachError> {
@@ -273,6 +280,7 @@ fn serve<I: BlockImage>(
 fn set_up_loop<I: BlockImage>(
     volume: &Volume<I>,
     mount_point: &Path,
+    serving: RawFd,
     owner: &mut Owner,
 ) -> Result<LoopDevice, AttachError> {
     let connection = mount::mounts()?
@@ -284,8 +292,12 @@ fn set_up_loop<I: BlockImage>(
             found: "not mounted".into(),
             wanted: "the FUSE file system",
         })?;
-    let file = mount::open_direct(&mount_point.join(&volume.name), volume.read_only)?;
-    let device = LoopDevice::set_up(&file, &volume.name, volume.read_only)?;
+    let (name, read_only) = (volume.name.clone(), volume.read_only);
+    let path = mount_point.join(&name);
+    let device = apart(serving, move || {
+        let file = mount::open_direct(&path, read_only)?;
+        LoopDevice::set_up(&file, &name, read_only)
+    })?;
     let record = Record { boot: sysfs::boot_id()?, loop_device: device.number, connection };
     owner.note(&record)?;
     Ok(device)
