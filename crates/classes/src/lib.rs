@@ -16,7 +16,7 @@ mod codec;
 mod filter;
 mod hello;
 mod journal;
-mod lock;
+pub mod lock;
 mod log;
 mod numops;
 mod object;

@@ -62,7 +62,7 @@ pub(super) fn block_crcs(data: &[u8]) -> impl Iterator<Item = u32> {
 
 /// Elements at two bits each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct BitVector {
+pub struct BitVector {
     size: u64,
     data: Vec<u8>,
 }
@@ -83,23 +83,28 @@ impl BitVector {
     }
 
     /// Number of elements.
-    pub(super) fn len(&self) -> u64 {
+    pub fn len(&self) -> u64 {
         self.size
     }
 
+    /// True without any element.
+    pub fn is_empty(&self) -> bool {
+        self.size == 0
+    }
+
     /// The element; the index is below [`BitVector::len`].
-    pub(super) fn get(&self, index: u64) -> u8 {
+    pub fn get(&self, index: u64) -> u8 {
         self.data[(index / PER_BYTE) as usize] >> shift(index) & 3
     }
 
     /// Sets an element; the index is below [`BitVector::len`].
-    pub(super) fn set(&mut self, index: u64, state: u8) {
+    pub fn set(&mut self, index: u64, state: u8) {
         let byte = &mut self.data[(index / PER_BYTE) as usize];
         *byte = *byte & !(3 << shift(index)) | (state & 3) << shift(index);
     }
 
     /// Sets elements to what `change` makes of them, `None` being no change. True if any changed.
-    pub(super) fn update(
+    pub fn update(
         &mut self,
         range: Range<u64>,
         mut change: impl FnMut(u64, u8) -> Option<u8>,
@@ -115,7 +120,7 @@ impl BitVector {
     }
 
     /// Cuts, or extends with `state`.
-    pub(super) fn resize(&mut self, size: u64, state: u8) {
+    pub fn resize(&mut self, size: u64, state: u8) {
         let before = std::mem::replace(&mut self.size, size);
         let mut at = before.min(size);
         self.data.truncate(size.div_ceil(PER_BYTE) as usize);
@@ -134,7 +139,7 @@ impl BitVector {
     }
 
     /// The encoding; `checked`: with checksums.
-    pub(super) fn encode(&self, checked: bool) -> Bytes {
+    pub fn encode(&self, checked: bool) -> Bytes {
         let mut out = BytesMut::with_capacity(self.data.len() + 64);
         let header = Header { size: self.size }.to_bytes(0);
         header.encode(&mut out, 0);

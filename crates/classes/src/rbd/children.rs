@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use seabed_cluster::{Errno, SnapId};
 use seabed_denc::{Bytes, Encode};
 
-use super::header::{op_feature, set_op_features};
+use super::header::set_op_features;
 use super::image::ChildImageSpec;
 use super::snapshot;
 use super::store::{answer, args, done, find, get, put, remove, remove_any};
+use super::wire::op_feature;
 use crate::{Done, Object};
 
 fn key(id: SnapId) -> String {

@@ -3,8 +3,9 @@
 use seabed_cluster::Errno;
 use seabed_denc::{Bytes, versioned};
 
-use super::header::{op_feature, set_op_features};
+use super::header::set_op_features;
 use super::store::{answer, args, decode, done, find, get, put, remove, scan};
+use super::wire::op_feature;
 use crate::{Done, Object};
 
 /// In a group's header, one key for each image: `image_<pool>_<id>`.

@@ -8,43 +8,8 @@ use seabed_denc::{Bytes, Encode};
 use super::image::Parent;
 use super::snapshot;
 use super::store::{Trailing, answer, args, done, find, get, put, remove_any};
+use super::wire::{feature, op_feature};
 use crate::{Done, Object};
-
-/// `RBD_FEATURE_*`.
-pub(super) mod feature {
-    pub(crate) const LAYERING: u64 = 1;
-    pub(crate) const STRIPINGV2: u64 = 1 << 1;
-    pub(crate) const EXCLUSIVE_LOCK: u64 = 1 << 2;
-    pub(crate) const OBJECT_MAP: u64 = 1 << 3;
-    pub(crate) const FAST_DIFF: u64 = 1 << 4;
-    pub(crate) const DEEP_FLATTEN: u64 = 1 << 5;
-    pub(crate) const JOURNALING: u64 = 1 << 6;
-    pub(crate) const DATA_POOL: u64 = 1 << 7;
-    pub(crate) const OPERATIONS: u64 = 1 << 8;
-    pub(crate) const MIGRATING: u64 = 1 << 9;
-    pub(crate) const NON_PRIMARY: u64 = 1 << 10;
-    pub(crate) const DIRTY_CACHE: u64 = 1 << 11;
-
-    pub(crate) const ALL: u64 = (1 << 12) - 1;
-    /// Who does not know these cannot read the image.
-    pub(crate) const INCOMPATIBLE: u64 = LAYERING | STRIPINGV2 | DATA_POOL | DIRTY_CACHE;
-    /// Who does not know these cannot write it.
-    pub(crate) const RW_INCOMPATIBLE: u64 = ALL;
-    pub(crate) const MUTABLE: u64 =
-        EXCLUSIVE_LOCK | OBJECT_MAP | FAST_DIFF | JOURNALING | NON_PRIMARY | DIRTY_CACHE;
-    pub(crate) const DISABLE_ONLY: u64 = DEEP_FLATTEN;
-    /// Set by methods only.
-    pub(crate) const INTERNAL: u64 = OPERATIONS | MIGRATING;
-}
-
-/// `RBD_OPERATION_FEATURE_*`.
-pub(super) mod op_feature {
-    pub(crate) const CLONE_PARENT: u64 = 1;
-    pub(crate) const CLONE_CHILD: u64 = 1 << 1;
-    pub(crate) const GROUP: u64 = 1 << 2;
-    pub(crate) const SNAP_TRASH: u64 = 1 << 3;
-    pub(crate) const ALL: u64 = CLONE_PARENT | CLONE_CHILD | GROUP | SNAP_TRASH;
-}
 
 /// ENOEXEC without the feature, and for an image that has none (format 1).
 pub(super) fn require_feature(object: &mut dyn Object, need: u64) -> Result<(), Errno> {

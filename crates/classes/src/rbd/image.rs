@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use seabed_cluster::{SnapId, UTime};
 use seabed_denc::{
-    Bytes, BytesMut, Decode, DecodeError, Encode, Features, Reader, decode_versioned,
+    Bytes, BytesMut, Decode, DecodeError, Encode, Features, Kept, Reader, decode_versioned,
     encode_versioned, plain, versioned,
 };
 
@@ -145,11 +145,15 @@ plain! {
 
 /// What a snapshot is for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) enum SnapshotNamespace {
+pub enum SnapshotNamespace {
+    /// Made by a user.
     #[default]
     User,
+    /// Part of a snapshot of a group.
     Group(GroupImageSnapshotNamespace),
+    /// Removed, and still needed by clones.
     Trash(TrashSnapshotNamespace),
+    /// Made by rbd-mirror.
     Mirror(MirrorSnapshotNamespace),
     /// Of a newer release; refused where it comes in.
     Unknown,
@@ -157,7 +161,7 @@ pub(super) enum SnapshotNamespace {
 
 impl SnapshotNamespace {
     /// `SNAPSHOT_NAMESPACE_TYPE_*`.
-    pub(super) fn kind(&self) -> u32 {
+    pub fn kind(&self) -> u32 {
         match self {
             SnapshotNamespace::User => 0,
             SnapshotNamespace::Group(_) => 1,
@@ -287,20 +291,22 @@ impl Decode for Snapshot {
     }
 }
 
-/// `SnapshotInfo`: a snapshot as `snapshot_get` answers it.
-#[derive(Debug)]
-pub(super) struct SnapshotInfo<'a>(pub &'a Snapshot);
+versioned! {
+    /// `SnapshotInfo`: a snapshot as `snapshot_get` answers it.
+    pub struct SnapshotInfo(1, 1) {
+        id: SnapId = SnapId::HEAD,
+        namespace: SnapshotNamespace,
+        name: Bytes,
+        image_size: u64,
+        timestamp: UTime,
+        child_count: u32,
+    }
+}
 
-impl Encode for SnapshotInfo<'_> {
-    fn encode(&self, out: &mut BytesMut, features: Features) {
-        let snapshot = self.0;
-        encode_versioned(out, 1, 1, |out| {
-            snapshot.id.encode(out, features);
-            snapshot.namespace.encode(out, features);
-            snapshot.name.encode(out, features);
-            snapshot.image_size.encode(out, features);
-            snapshot.timestamp.encode(out, features);
-            snapshot.child_count.encode(out, features);
-        });
+impl From<Snapshot> for SnapshotInfo {
+    fn from(snapshot: Snapshot) -> Self {
+        let Snapshot { id, namespace, name, image_size, timestamp, child_count, .. } = snapshot;
+        let kept = Kept::default();
+        SnapshotInfo { id, namespace, name, image_size, timestamp, child_count, kept }
     }
 }

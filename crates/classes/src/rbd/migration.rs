@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use seabed_cluster::Errno;
 use seabed_denc::{Bytes, Envelope, Kept, versioned};
 
-use super::header::feature;
 use super::store::{answer, args, done, find, get, optional, put, remove_any};
+use super::wire::feature;
 use crate::{Done, Object};
 
 const KEY: &str = "migration";

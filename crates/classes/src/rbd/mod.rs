@@ -25,6 +25,7 @@ mod parent;
 mod snapshot;
 mod store;
 mod trash;
+pub mod wire;
 
 pub use group::{GroupImageSpec, GroupImageStatus, GroupSpec};
 pub use group_snapshot::{GroupSnapshot, ImageSnapshotSpec};

@@ -3,10 +3,11 @@
 use seabed_cluster::{Errno, SnapId};
 use seabed_denc::Bytes;
 
-use super::header::{feature, op_feature, require_feature, set_op_features};
+use super::header::{require_feature, set_op_features};
 use super::image::{Parent, ParentImageSpec, Snapshot};
 use super::snapshot;
 use super::store::{Trailing, answer, args, done, find, get, put, remove_any};
+use super::wire::{feature, op_feature};
 use crate::{Done, Object};
 
 fn attach(object: &mut dyn Object, mut parent: Parent, reattach: bool) -> Done {

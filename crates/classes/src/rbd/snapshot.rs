@@ -3,12 +3,13 @@
 use seabed_cluster::{Errno, SnapId, UTime, Uuid};
 use seabed_denc::{Bytes, Encode};
 
-use super::header::{feature, op_feature, require_feature, set_op_features};
+use super::header::{require_feature, set_op_features};
 use super::image::{Parent, Snapshot, SnapshotInfo, SnapshotNamespace, TrashSnapshotNamespace};
 use super::legacy;
 use super::store::{
     Trailing, answer, args, decode, done, find, get, names, put, remove, remove_any, scan,
 };
+use super::wire::{feature, op_feature};
 use crate::{Done, Object};
 
 /// Of the entries of snapshots.
@@ -79,7 +80,7 @@ pub(super) fn get_snapcontext(object: &mut dyn Object, _: Bytes) -> Done {
 
 pub(super) fn snapshot_get(object: &mut dyn Object, input: Bytes) -> Done {
     let snapshot = asked(object, input)?;
-    answer(&SnapshotInfo(&snapshot))
+    answer(&SnapshotInfo::from(snapshot))
 }
 
 pub(super) fn get_snapshot_name(object: &mut dyn Object, input: Bytes) -> Done {
