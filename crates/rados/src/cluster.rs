@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use seabed_cluster::{Errno, OsdMap, PoolId, PoolStat, Uuid, feature};
+use seabed_cluster::{Errno, OsdMap, PoolId, PoolStat, SnapId, Uuid, feature};
 use seabed_denc::Bytes;
 use seabed_messages::MStatfsReply;
 use seabed_messenger::{Config as WireConfig, Messenger};
@@ -49,6 +49,7 @@ struct Inner {
     map: watch::Receiver<Option<Arc<OsdMap>>>,
     bytes: Arc<Semaphore>,
     next_ticket: AtomicU64,
+    messenger: Messenger,
 }
 
 /// Tells the driver when its caller is dropped before the answer came.
@@ -96,11 +97,12 @@ impl Cluster {
         let cancelled = Arc::new(Cancelled::default());
         let theirs = Arc::clone(&cancelled);
         let driver = Driver::new(Objecter::new(config), wire, queue, theirs, map_sender, mons);
+        let messenger = driver.messenger.clone();
         tokio::spawn(driver.run());
         let bytes = Arc::new(Semaphore::new(BYTES_MAX as usize));
         let next_ticket = AtomicU64::new(1);
-        let cluster =
-            Cluster { inner: Arc::new(Inner { commands, cancelled, map, bytes, next_ticket }) };
+        let inner = Inner { commands, cancelled, map, bytes, next_ticket, messenger };
+        let cluster = Cluster { inner: Arc::new(inner) };
         let limit = conf.number(&entity, "client_mount_timeout")?;
         let limit = limit.map_or(CONNECT_TIMEOUT, Duration::from_secs);
         match tokio::time::timeout(limit, cluster.map()).await {
@@ -143,6 +145,19 @@ impl Cluster {
         Ok(Pool::new(self.clone(), id, name))
     }
 
+    /// Opens a pool by id.
+    ///
+    /// Errors: [`RadosError::NoPool`] if the monitor's newest map has none of that id.
+    pub async fn pool_by_id(&self, id: PoolId) -> Result<Pool, RadosError> {
+        let named = |map: Arc<OsdMap>| map.pool_names.get(&id).cloned();
+        let name = match named(self.map().await?) {
+            Some(name) => Some(name),
+            None => named(self.wait_for_latest_map().await?),
+        };
+        let name = name.ok_or_else(|| RadosError::NoPool(id.0.to_string()))?;
+        Ok(Pool::new(self.clone(), id, &name))
+    }
+
     /// Names and ids of all pools.
     pub async fn pools(&self) -> Result<Vec<(PoolId, String)>, RadosError> {
         let map = self.map().await?;
@@ -158,6 +173,33 @@ impl Cluster {
             }
             _ => Err(RadosError::Malformed("mon_command")),
         }
+    }
+
+    /// Changes a pool's snapshots, and waits for the map that shows it.
+    pub(crate) async fn pool_op(
+        &self,
+        what: &'static str,
+        pool: PoolId,
+        op: u32,
+        snap: SnapId,
+    ) -> Result<Bytes, RadosError> {
+        let request = MonRequest::PoolOp { pool, op, snap };
+        let MonAnswer::PoolOp { code, epoch, data } = self.ask(request).await? else {
+            return Err(RadosError::Malformed(what));
+        };
+        if let Some(errno) = Errno::from_wire(code) {
+            return Err(RadosError::Refused { what, errno });
+        }
+        let mut map = self.inner.map.clone();
+        map.wait_for(|m| m.as_ref().is_some_and(|m| m.epoch >= epoch))
+            .await
+            .map_err(|_| RadosError::ShutDown)?;
+        Ok(data)
+    }
+
+    /// The number that the cluster knows this client by (`client.N`).
+    pub fn id(&self) -> u64 {
+        self.inner.messenger.global_id().0
     }
 
     /// Space of the whole cluster.

@@ -34,7 +34,7 @@ pub(crate) enum Command {
     Watch {
         ticket: u64,
         on: OpTarget,
-        events: mpsc::Sender<WatchEvent>,
+        events: mpsc::Sender<(RequestId, WatchEvent)>,
     },
     Unwatch {
         ticket: u64,
@@ -81,7 +81,7 @@ enum Waiting {
     Op(oneshot::Sender<Result<OpReply, Failure>>),
     Ask(oneshot::Sender<MonAnswer>),
     Notify(oneshot::Sender<Notified>),
-    Watch(mpsc::Sender<WatchEvent>),
+    Watch(mpsc::Sender<(RequestId, WatchEvent)>),
 }
 
 /// Pauses between attempts to reach a monitor.
@@ -248,7 +248,7 @@ impl Driver {
     fn watch_event(&mut self, id: RequestId, event: WatchEvent, out: &mut Vec<Output>) {
         let over = matches!(event, WatchEvent::Lost(_));
         let Some((ticket, Waiting::Watch(events))) = self.waiting.get(&id) else { return };
-        let taken = events.try_send(event).is_ok();
+        let taken = events.try_send((id, event)).is_ok();
         if over || !taken {
             let ticket = *ticket;
             self.waiting.remove(&id);

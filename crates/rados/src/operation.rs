@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use seabed_cluster::SnapId;
 use seabed_denc::{Bytes, BytesMut, Encode};
 use seabed_messages::{OpArgs, OpCode, OsdOp, op::op_flag};
 
@@ -95,6 +96,26 @@ impl Operation {
     /// Reads a range; `length` 0: to the end.
     pub fn read(self, offset: u64, length: u64) -> Self {
         self.op(OsdOp::extent(OpCode::Read, offset, length, Bytes::new()))
+    }
+
+    /// Reads the parts of a range that are there: a map of extents, and their bytes.
+    pub fn sparse_read(self, offset: u64, length: u64) -> Self {
+        self.op(OsdOp::extent(OpCode::SparseRead, offset, length, Bytes::new()))
+    }
+
+    /// Runs a method of an object class.
+    pub fn exec(self, class: &str, method: &str, input: impl AsRef<[u8]>) -> Self {
+        self.op(OsdOp::call(class, method, input.as_ref()))
+    }
+
+    /// Makes the object what it was at a snapshot.
+    pub fn rollback(self, snap: SnapId) -> Self {
+        self.op(OsdOp::new(OpCode::Rollback, OpArgs::Snap { snap }, Bytes::new()))
+    }
+
+    /// Lists the object's clones; read of [`SnapId::DIR`] only.
+    pub fn list_snaps(self) -> Self {
+        self.op(OsdOp::plain(OpCode::ListSnaps, Bytes::new()))
     }
 
     /// Sets an attribute.

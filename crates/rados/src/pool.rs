@@ -1,10 +1,12 @@
 //! A pool: objects read, written, listed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use seabed_cluster::{Errno, HObject, ObjectLocator, PgId, PoolId, SnapId, UTime};
 use seabed_denc::{Bytes, Decode, DecodeError, Encode, Reader, decode_versioned};
-use seabed_messages::{OpArgs, OpCode, OsdOp};
+use seabed_messages::op::request_flag;
+use seabed_messages::{OpArgs, OpCode, OsdOp, pool_op};
 use seabed_objecter::{OpReply, OpRequest, OpTarget};
 
 use crate::driver::wall;
@@ -44,11 +46,35 @@ pub struct Pool {
     name: String,
     namespace: Bytes,
     key: Bytes,
+    /// What is read.
+    snap: SnapId,
+    /// What writes come after; shared, since every operation carries it.
+    snap_context: Arc<(SnapId, Vec<SnapId>)>,
+    flags: u32,
 }
 
 impl Pool {
     pub(crate) fn new(cluster: Cluster, id: PoolId, name: &str) -> Self {
-        Pool { cluster, id, name: name.to_owned(), namespace: Bytes::new(), key: Bytes::new() }
+        Pool {
+            cluster,
+            id,
+            name: name.to_owned(),
+            namespace: Bytes::new(),
+            key: Bytes::new(),
+            snap: SnapId::HEAD,
+            snap_context: Arc::new((SnapId(0), Vec::new())),
+            flags: 0,
+        }
+    }
+
+    /// The cluster it is of.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The namespace of its operations.
+    pub fn namespace(&self) -> &Bytes {
+        &self.namespace
     }
 
     /// Its id.
@@ -69,6 +95,34 @@ impl Pool {
     /// The same pool; objects are placed by this key instead of their names.
     pub fn with_locator_key(&self, key: impl Into<Bytes>) -> Self {
         Pool { key: key.into(), ..self.clone() }
+    }
+
+    /// The same pool, read as it was at a snapshot.
+    pub fn at_snap(&self, snap: SnapId) -> Self {
+        Pool { snap, ..self.clone() }
+    }
+
+    /// The same pool; writes come after these snapshots (newest first) of an application.
+    pub fn with_snap_context(&self, seq: SnapId, snaps: Vec<SnapId>) -> Self {
+        Pool { snap_context: Arc::new((seq, snaps)), ..self.clone() }
+    }
+
+    /// The same pool; operations go where no space is left too, or fail: what frees space must.
+    pub fn when_full(&self) -> Self {
+        Pool { flags: self.flags | request_flag::FULL_TRY, ..self.clone() }
+    }
+
+    /// A new id for a snapshot that an application keeps itself.
+    pub async fn create_snap_id(&self) -> Result<SnapId, RadosError> {
+        let op = pool_op::CREATE_UNMANAGED_SNAP;
+        let data = self.cluster.pool_op("create_snap_id", self.id, op, SnapId(0)).await?;
+        SnapId::from_bytes(data).map_err(|_| RadosError::Malformed("create_snap_id"))
+    }
+
+    /// Gives a snapshot's id up: what only it holds is removed.
+    pub async fn remove_snap_id(&self, snap: SnapId) -> Result<(), RadosError> {
+        let op = pool_op::DELETE_UNMANAGED_SNAP;
+        self.cluster.pool_op("remove_snap_id", self.id, op, snap).await.map(drop)
     }
 
     fn locator(&self) -> ObjectLocator {
@@ -98,7 +152,12 @@ impl Pool {
         operation: Operation,
     ) -> Result<OpReply, RadosError> {
         let name = Bytes::copy_from_slice(name);
-        let request = OpRequest::on_object(self.locator(), name, operation.ops, wall());
+        let request = OpRequest {
+            flags: self.flags,
+            snap: self.snap,
+            snap_context: (*self.snap_context).clone(),
+            ..OpRequest::on_object(self.locator(), name, operation.ops, wall())
+        };
         let reply = self.cluster.operate(what, request).await?;
         match Errno::from_wire(reply.result) {
             Some(errno) => Err(RadosError::Refused { what, errno }),

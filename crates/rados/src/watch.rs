@@ -2,7 +2,7 @@
 
 use seabed_cluster::{EntityAddr, EntityName, Errno};
 use seabed_denc::{Bytes, Decode, DecodeError, Reader, decode_versioned};
-use seabed_objecter::{NotifyEnd, WatchEvent};
+use seabed_objecter::{NotifyEnd, RequestId, WatchEvent};
 use tokio::sync::mpsc;
 
 use crate::{Cluster, RadosError};
@@ -39,20 +39,33 @@ pub struct Watcher {
 pub struct Watch {
     cluster: Cluster,
     ticket: u64,
-    events: mpsc::Receiver<WatchEvent>,
+    cookie: u64,
+    events: mpsc::Receiver<(RequestId, WatchEvent)>,
 }
 
 impl Watch {
-    pub(crate) fn new(cluster: Cluster, ticket: u64, events: mpsc::Receiver<WatchEvent>) -> Self {
-        Watch { cluster, ticket, events }
+    pub(crate) fn new(
+        cluster: Cluster,
+        ticket: u64,
+        events: mpsc::Receiver<(RequestId, WatchEvent)>,
+    ) -> Self {
+        Watch { cluster, ticket, cookie: 0, events }
+    }
+
+    /// This client's own number for the watch, as [`Watcher::cookie`] shows it to others.
+    pub fn cookie(&self) -> u64 {
+        self.cookie
     }
 
     /// Waits until the object is watched.
     pub(crate) async fn begun(&mut self) -> Result<(), RadosError> {
         match self.events.recv().await {
-            Some(WatchEvent::Begun) => Ok(()),
-            Some(WatchEvent::Lost(errno)) => Err(RadosError::Refused { what: "watch", errno }),
-            Some(WatchEvent::Notify { .. }) | None => Err(RadosError::ShutDown),
+            Some((id, WatchEvent::Begun)) => {
+                self.cookie = id.0;
+                Ok(())
+            }
+            Some((_, WatchEvent::Lost(errno))) => Err(RadosError::Refused { what: "watch", errno }),
+            Some((_, WatchEvent::Notify { .. })) | None => Err(RadosError::ShutDown),
         }
     }
 
@@ -63,11 +76,11 @@ impl Watch {
     pub async fn next(&mut self) -> Result<Notification, RadosError> {
         loop {
             let errno = match self.events.recv().await {
-                Some(WatchEvent::Notify { id, notifier, payload }) => {
+                Some((_, WatchEvent::Notify { id, notifier, payload })) => {
                     return Ok(Notification { id, notifier, payload });
                 }
-                Some(WatchEvent::Begun) => continue,
-                Some(WatchEvent::Lost(errno)) => errno,
+                Some((_, WatchEvent::Begun)) => continue,
+                Some((_, WatchEvent::Lost(errno))) => errno,
                 None => Errno::ENOTCONN,
             };
             return Err(RadosError::Refused { what: "watch", errno });
