@@ -24,16 +24,18 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("seabed-osd", "seabed-pg"),
     ("seabed-pg", "seabed-classes"),
     ("seabed", "seabed-rados"),
+    ("seabed", "seabed-rbd"),
+    ("seabed-rbd", "seabed-rados"),
 ];
 
 /// Packages that only some of our crates may use: what they touch belongs to one place.
 const FENCES: &[(&str, &[&str])] = &[
-    ("tokio", &["seabed-messenger", "seabed-rados", "seabed-attach", "seabed"]),
+    ("tokio", &["seabed-messenger", "seabed-rados", "seabed-rbd", "seabed-attach", "seabed"]),
     ("io-uring", &["seabed-uring"]),
     ("rocksdb", &["seabed-rocks"]),
     ("fuser", &["seabed-attach"]),
     ("linux-raw-sys", &["seabed-attach"]),
-    ("rand", &["seabed", "seabed-sim", "seabed-rados", "seabed-messenger"]),
+    ("rand", &["seabed", "seabed-sim", "seabed-rados", "seabed-rbd", "seabed-messenger"]),
 ];
 
 /// Crates that may contain `unsafe`.

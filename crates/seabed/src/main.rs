@@ -35,6 +35,8 @@ enum Verb {
         #[command(subcommand)]
         verb: verbs::object::Verb,
     },
+    /// Images: block devices of the cluster.
+    Volume(verbs::volume::Arguments),
     /// Look into the store of an OSD that does not run.
     Store {
         #[command(subcommand)]
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Verb::Osd(arguments) => shell::run(shell::osd::run(arguments)),
         Verb::Dev { verb } => shell::run(dev::run(verb)),
         Verb::Object { verb } => shell::run(verbs::object::run(verb)),
+        Verb::Volume(arguments) => shell::run(verbs::volume::run(arguments)),
         Verb::Store { verb } => verbs::store::run(verb),
         Verb::Crush(tool) => return verbs::tools::crush(&tool),
         Verb::Osdmap(tool) => return verbs::tools::osdmap(&tool),

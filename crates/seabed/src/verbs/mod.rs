@@ -3,3 +3,4 @@
 pub(crate) mod object;
 pub(crate) mod store;
 pub(crate) mod tools;
+pub(crate) mod volume;
