@@ -38,7 +38,7 @@ pub(crate) struct Args {
 pub(crate) enum Part {
     /// `ceph`, `rados`, python3-rados and our own client.
     Objects,
-    /// `rbd`, `qemu-img`, fio, `rbd-fuse`, python3-rbd.
+    /// `rbd`, `qemu-img`, fio, `rbd-fuse`, python3-rbd; our own volumes beside stock `rbd`.
     Block,
     /// Volumes moved from real Ceph to Seabed and back.
     Migration,
@@ -159,6 +159,9 @@ impl Show<'_> {
                     for script in BLOCK {
                         note(script.name, self.compare(script, &ours, &theirs, dir));
                     }
+                    for side in [&ours, &theirs] {
+                        note("seabed volume", volumes(seabed, side, dir));
+                    }
                 }
                 Part::Migration => {
                     note("migration to Seabed", migration::play(&theirs, &ours, dir));
@@ -231,6 +234,20 @@ fn prepare_block(side: &Side) -> Result<()> {
     process::read(&mut side.client("ceph", &["osd", "pool", "create", "rbd2", "8", "8"]))?;
     let enable = ["osd", "pool", "application", "enable", "rbd2", "rbd"];
     process::read(&mut side.client("ceph", &enable)).map(drop)
+}
+
+/// Our image client beside the stock `rbd` of this machine, in a pool of its own.
+fn volumes(seabed: &Path, side: &Side, dir: &Path) -> Result<()> {
+    const POOL: &str = "volumes";
+    process::read(&mut side.client("ceph", &["osd", "pool", "create", POOL, "8", "8"]))?;
+    let enable = ["osd", "pool", "application", "enable", POOL, "rbd"];
+    process::read(&mut side.client("ceph", &enable))?;
+    let work = dir.join(format!("work-volume-{}", side.name()));
+    let mut command = Command::new("bash");
+    command.arg("xtask/interop/volume.sh").arg(seabed).arg(side.conf()).arg(POOL).arg(work);
+    process::run(&mut command)?;
+    println!("seabed volume on {}: shares images with stock rbd", side.name());
+    Ok(())
 }
 
 /// Our own client against a cluster: what it stores comes back, and goes.

@@ -140,11 +140,9 @@ impl<I: BlockImage> FuseLoop<I> {
                 Ok(FuseLoop { volume, mount_point, device, held: Mutex::new(Some(held)) })
             }
             Err(error) => {
-                match heal::take_away(state, name, None) {
-                    Ok(_) => owner.release()?,
-                    // The name stays as a dead owner leaves it, to be healed.
-                    Err(left) => tracing::error!(name, %left, "a failed attach left something"),
-                }
+                // The name stays as for a dead owner if even this fails.
+                heal::take_away(state, name, None)?;
+                owner.release()?;
                 Err(error)
             }
         }

@@ -1,0 +1,197 @@
+#!/usr/bin/env bash
+# Our image client beside stock `rbd` on one cluster: what one writes the other reads, byte for byte;
+# snapshots, clones, changes and the exclusive lock both ways. Ends at the first thing that is wrong.
+# Usage: volume.sh SEABED CEPH_CONF POOL WORKDIR
+set -euo pipefail
+seabed=$1 conf=$2 pool=$3 work=$4
+mkdir -p "$work"
+cd "$work"
+export CEPH_CONF=$conf CEPH_ARGS='--log_to_stderr=false' LC_ALL=C TZ=UTC
+
+ours() { timeout -k 5 120 "$seabed" volume -c "$conf" "$@"; }
+stock() { timeout -k 5 120 rbd "$@"; }
+fail() { echo "volume.sh: $*" >&2; exit 1; }
+sum() { sha256sum "$1" | cut -d' ' -f1; }
+# refused PATTERN COMMAND…: it fails, and says why.
+refused() {
+  local pattern=$1
+  shift
+  if "$@" >refused.out 2>&1; then fail "succeeded: $*"; fi
+  grep -qE "$pattern" refused.out || fail "$* said: $(cat refused.out)"
+}
+# same IMAGE FILE: both clients export exactly that.
+same() {
+  local of
+  rm -f exported
+  ours export "$pool/$1" exported
+  of=$(sum exported)
+  [ "$of" = "$(sum "$2")" ] || fail "seabed volume export $1 is not $2"
+  rm -f exported
+  stock export --no-progress "$pool/$1" exported
+  of=$(sum exported)
+  [ "$of" = "$(sum "$2")" ] || fail "rbd export $1 is not $2"
+}
+# field IMAGE NAME: of stock `rbd info`.
+field() { stock info "$pool/$1" --format json | python3 -c "import json, sys; print(json.load(sys.stdin)['$2'])"; }
+
+# Nine and a half objects: data, a hole, data.
+head -c 17000000 /dev/urandom >one
+truncate -s 31M one
+head -c 8857600 /dev/urandom >>one
+
+echo "# create, ls, info, rm"
+ours create "$pool/ours" --size 10G
+stock create "$pool/stock" --size 10G
+[ "$(ours ls "$pool" | sort | tr '\n' ' ')" = "ours stock " ] || fail "ls: $(ours ls "$pool")"
+[ "$(stock ls "$pool" | sort | tr '\n' ' ')" = "ours stock " ] || fail "rbd ls"
+for name in size objects order features; do
+  [ "$(field ours $name)" = "$(field stock $name)" ] || fail "rbd info: $name differs"
+done
+ours info "$pool/stock" -o json | python3 -c "
+import json, sys
+info = json.load(sys.stdin)
+assert info['size'] == 10 << 30 and info['objects'] == 2560, info
+want = ['layering', 'exclusive-lock', 'object-map', 'fast-diff', 'deep-flatten']
+assert info['features'] == want, info"
+refused 'exists' ours create "$pool/stock" --size 1G
+refused 'no such image' ours info "$pool/nobody"
+ours rm "$pool/stock"
+stock rm --no-progress "$pool/ours"
+[ -z "$(ours ls "$pool")" ] && [ -z "$(stock ls "$pool")" ] || fail "something is left"
+
+echo "# import and export"
+ours import one "$pool/a"
+stock import --no-progress one "$pool/b"
+same a one
+same b one
+stock object-map check --no-progress "$pool/a"
+[ "$(stock info "$pool/a" --format json | grep -c invalid || true)" = 0 ] || fail "flags of a"
+ours export "$pool/a" - | cmp - one
+ours import - "$pool/c" <one
+same c one
+ours rm "$pool/c"
+ours import one "$pool/striped" --object-size 1M --stripe-unit 64K --stripe-count 5
+same striped one
+ours rm "$pool/striped"
+stock import --no-progress --object-size 1M --stripe-unit 64K --stripe-count 3 one "$pool/striped"
+same striped one
+stock rm --no-progress "$pool/striped"
+
+echo "# snapshots, resize, rollback"
+ours snap create "$pool/a@s1"
+cp one two
+dd if=/dev/urandom of=two bs=1M seek=7 count=3 conv=notrunc status=none
+stock bench --io-type write --io-size 4K --io-total 64K "$pool/a" >/dev/null
+same a@s1 one
+ours snap rollback "$pool/a@s1"
+same a one
+stock object-map check --no-progress "$pool/a"
+stock snap create --no-progress "$pool/a@s2"
+[ "$(ours snap ls "$pool/a" | tr '\n' ' ')" = "s1 s2 " ] || fail "snap ls"
+ours resize "$pool/a" --size 20M --allow-shrink
+head -c 20971520 one >cut
+same a cut
+same a@s2 one
+ours resize "$pool/a" --size 41M
+truncate -s 41M cut
+same a cut
+stock object-map check --no-progress "$pool/a"
+refused 'allow-shrink' ours resize "$pool/a" --size 1M
+
+echo "# clones"
+refused 'not protected' ours clone "$pool/a@s1" "$pool/v1" --clone-format 1
+ours snap protect "$pool/a@s1"
+refused 'protected' ours snap rm "$pool/a@s1"
+ours clone "$pool/a@s1" "$pool/v1"
+ours clone "$pool/a@s2" "$pool/v2"
+same v1 one
+same v2 one
+[ "$(stock children "$pool/a@s1")" = "$pool/v1" ] || fail "children of s1"
+[ "$(stock children "$pool/a@s2")" = "$pool/v2" ] || fail "children of s2"
+stock bench --io-type write --io-size 4K --io-total 64K --io-pattern rand "$pool/v1" >/dev/null
+rm -f written
+stock export --no-progress "$pool/v1" written
+same v1 written
+refused 'clones' ours snap unprotect "$pool/a@s1"
+ours snap create "$pool/v1@inner"
+ours flatten "$pool/v1"
+same v1 written
+same v1@inner written
+stock object-map check --no-progress "$pool/v1"
+ours snap unprotect "$pool/a@s1"
+ours snap rm "$pool/v1@inner"
+ours rm "$pool/v1"
+ours snap rm "$pool/a@s2"
+[ "$(ours snap ls "$pool/a" | tr '\n' ' ')" = "s1 " ] || fail "snap ls after rm"
+same v2 one
+ours rm "$pool/v2"
+[ "$(stock snap ls --all "$pool/a" --format json | grep -o '"id"' | wc -l)" = 1 ] || fail "s2 stays in the trash"
+
+echo "# changes"
+ours import one "$pool/from"
+ours snap create "$pool/from@x"
+ours import one "$pool/to"
+stock snap create --no-progress "$pool/to@x"
+stock bench --io-type write --io-size 8K --io-total 256K --io-pattern rand "$pool/from" >/dev/null
+ours resize "$pool/from" --size 39M --allow-shrink
+stock snap create --no-progress "$pool/from@y"
+rm -f changed d1 d2 s1
+stock export --no-progress "$pool/from@y" changed
+ours export-diff "$pool/from@y" --from-snap x d1
+stock import-diff --no-progress d1 "$pool/to"
+same to@y changed
+stock snap rm --no-progress "$pool/to@y"
+stock snap rollback --no-progress "$pool/to@x"
+stock export-diff --no-progress "$pool/from@y" --from-snap x s1
+ours import-diff s1 "$pool/to"
+same to@y changed
+ours create "$pool/third" --size 1M
+ours export-diff "$pool/from@y" --diff-format 2 - | ours import-diff - "$pool/third"
+same third@y changed
+
+echo "# the exclusive lock is handed over"
+ours create "$pool/shared" --size 64M
+rbd bench --io-type write --io-size 4K --io-threads 1 --io-total 4G "$pool/shared" >bench.out 2>&1 &
+bench=$!
+sleep 2
+ours snap create "$pool/shared@while"
+kill -9 "$bench" 2>/dev/null || fail "bench ended early: $(cat bench.out)"
+wait "$bench" || true
+# Its lock is of the dead now.
+ours snap create "$pool/shared@after"
+[ "$(ours snap ls "$pool/shared" | tr '\n' ' ')" = "while after " ] || fail "snapshots of shared"
+# Now ours holds it, between two pieces of a pipe, and gives it up to stock clients.
+{ cat one; sleep 8; cat one; } | ours import - "$pool/slow" &
+import=$!
+sleep 4
+stock bench --io-type write --io-size 4K --io-threads 1 --io-total 64K "$pool/slow" >/dev/null
+stock snap create --no-progress "$pool/slow@while"
+wait "$import" || fail "the import has not got the lock back"
+cat one one >twice
+rm -f exported
+stock export --no-progress "$pool/slow" exported
+tail -c +1000001 exported | cmp - <(tail -c +1000001 twice) || fail "the import is not whole"
+
+echo "# what is not built is refused before anything is written"
+stock create "$pool/journal" --size 16M --image-feature exclusive-lock,journaling
+refused 'journaling' ours resize "$pool/journal" --size 32M
+stock rm --no-progress "$pool/journal"
+
+# Clients that were killed are seen until their watches end.
+for _ in $(seq 60); do
+  if ! stock status "$pool/shared" | grep -q watcher=; then break; fi
+  sleep 1
+done
+for image in a b from to third shared slow; do
+  stock snap purge --no-progress "$pool/$image"
+  ours rm "$pool/$image"
+done
+[ -z "$(ours ls "$pool")" ] || fail "left: $(ours ls "$pool")"
+# Objects that only snapshots held are listed until those are trimmed.
+left() { rados -p "$pool" ls | grep -vE '^rbd_(directory|info|trash|children|mirroring)$' || true; }
+for _ in $(seq 60); do
+  if [ -z "$(left)" ]; then break; fi
+  sleep 1
+done
+[ -z "$(left)" ] || fail "objects are left: $(left)"
+echo "volume: all as it must be"
