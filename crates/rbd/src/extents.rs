@@ -206,7 +206,8 @@ mod tests {
             versions.push(head(48));
             states.push(now);
             let history = History { versions, seq };
-            let name = |i: usize| if i == steps.len() { SnapId::HEAD } else { SnapId(i as u64 + 1) };
+            let last = steps.len();
+            let name = |i: usize| if i == last { SnapId::HEAD } else { SnapId(i as u64 + 1) };
             for from in 0..states.len() {
                 for to in from..states.len() {
                     let mut differs = [false; 48];

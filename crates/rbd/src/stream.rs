@@ -306,7 +306,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn however_it_is_cut_it_reads_the_same(cuts in proptest::collection::vec(1usize..9, 1..80)) {
+        fn however_it_is_cut_it_reads_the_same(
+            cuts in proptest::collection::vec(1usize..9, 1..80),
+        ) {
             for format in [DiffFormat::V1, DiffFormat::V2] {
                 let bytes = written(format);
                 let (mut at, mut cuts) = (0, cuts.iter().cycle());
