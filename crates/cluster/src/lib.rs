@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod addr;
+pub mod admin;
 pub mod cli;
 mod collection;
 mod errno;
@@ -19,6 +20,7 @@ mod monmap;
 mod monmap_dump;
 mod object;
 mod object_info;
+pub mod options;
 mod osd_stat;
 pub mod osdmap;
 pub mod pg;

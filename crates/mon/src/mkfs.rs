@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use seabed_cluster::options::Layers;
 use seabed_cluster::osdmap::flag;
 use seabed_cluster::{
     EntityAddrVec, Epoch, Incremental, MapError, MonMap, OsdMap, UTime, Uuid, mon_feature,
@@ -12,7 +13,7 @@ use thiserror::Error;
 
 use crate::history::MAP_FEATURES;
 use crate::map_log::{Append, Change, Door, LogEntry, LogError, MapLog, Provenance, Version};
-use crate::options::{Options, Settings};
+use crate::options::{self, Options};
 
 /// Releases in a new map: OSDs of 16.2 and newer, clients of mimic and newer (so that librbd
 /// makes clones that need no protection).
@@ -43,6 +44,9 @@ pub enum MkfsError {
     /// The log failed.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// An option given at the start is wrong.
+    #[error("option {0}")]
+    Option(String),
     /// The first map could not be made.
     #[error(transparent)]
     Map(#[from] MapError),
@@ -53,6 +57,7 @@ pub fn mkfs(log: &mut dyn MapLog, new: &Mkfs, now: UTime) -> Result<(), MkfsErro
     if log.committed()? != Version(0) {
         return Err(MkfsError::NotEmpty);
     }
+    let layers = options::started(&new.options).map_err(MkfsError::Option)?;
     let mut monmap = MonMap {
         fsid: new.fsid,
         epoch: Epoch(1),
@@ -71,7 +76,7 @@ pub fn mkfs(log: &mut dyn MapLog, new: &Mkfs, now: UTime) -> Result<(), MkfsErro
             Change::MonMap(monmap.to_bytes(MAP_FEATURES)),
             Change::OsdMap {
                 epoch: Epoch(1),
-                increment: first_map(new, now)?.encode(MAP_FEATURES),
+                increment: first_map(new, &layers, now)?.encode(MAP_FEATURES),
             },
         ],
     };
@@ -82,11 +87,8 @@ pub fn mkfs(log: &mut dyn MapLog, new: &Mkfs, now: UTime) -> Result<(), MkfsErro
 }
 
 /// The increment to epoch 1: a whole map, as Ceph makes it.
-fn first_map(new: &Mkfs, now: UTime) -> Result<Incremental, MapError> {
-    let settings = Settings::new();
-    let injected = BTreeMap::new();
-    let options =
-        Options { injected: &injected, settings: &settings, started: &new.options, mon: &new.mon };
+fn first_map(new: &Mkfs, layers: &Layers, now: UTime) -> Result<Incremental, MapError> {
+    let options = Options(layers);
     let mut map = OsdMap::empty(new.fsid, now);
     map.epoch = Epoch(1);
     map.flags = flag::map::FRESH;

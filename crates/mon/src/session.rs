@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use seabed_cluster::options::{self, Report};
 use seabed_cluster::{EntityAddrVec, EntityName, EntityType, Epoch, GlobalId};
+use seabed_denc::Bytes;
 use seabed_messages::Packet;
 
 /// The number of a session, given by the shell; never used twice.
@@ -61,6 +63,10 @@ pub struct Session {
     pub osd_epoch: Epoch,
     /// The host name it told with its subscriptions.
     pub hostname: String,
+    /// What a daemon told of its options.
+    pub config: Option<Report>,
+    /// The defaults of its options, as it told them.
+    pub config_defaults: BTreeMap<String, String>,
 }
 
 impl Session {
@@ -71,6 +77,21 @@ impl Session {
             subscriptions: BTreeMap::new(),
             osd_epoch: Epoch::ZERO,
             hostname: String::new(),
+            config: None,
+            config_defaults: BTreeMap::new(),
+        }
+    }
+
+    /// Takes what an OSD tells of its options; what is empty or unreadable tells nothing new.
+    pub fn told_config(&mut self, config: &Bytes, defaults: Option<&Bytes>) {
+        if !self.is_osd() {
+            return;
+        }
+        if let Some(report) = Report::read(config) {
+            self.config = Some(report);
+        }
+        if let Some(defaults) = defaults.and_then(options::read_defaults) {
+            self.config_defaults = defaults;
         }
     }
 

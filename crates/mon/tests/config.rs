@@ -5,8 +5,11 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::*;
-use seabed_messages::Message;
+use seabed_cluster::options::{Layers, Source};
+use seabed_denc::{Bytes, Encode};
+use seabed_messages::{MMgrReport, Message};
 use seabed_mon::SessionId;
+use serde_json::{Value, json};
 
 /// The options that a session was last sent.
 fn told(w: &mut World, s: SessionId) -> Option<BTreeMap<String, String>> {
@@ -103,4 +106,48 @@ global                advanced  debug_ms           0/0
 ";
     let text = w.ok(c, r#"{"prefix":"config dump"}"#);
     assert_eq!(text, wanted, "\n{text}");
+}
+
+#[test]
+fn a_daemon_tells_what_holds_in_it_and_who_set_it() {
+    let (mut w, c, [osd, ..]) = healthy();
+    set(&mut w, c, "osd", "osd_max_write_size", "80");
+    let values = told(&mut w, osd);
+    assert!(values.is_none(), "it has not asked for it");
+    let mut layers = Layers::new(|name| name.starts_with("osd_"));
+    layers.follow_mon([("osd_max_write_size", "80"), ("osd_objectstore", "x")]);
+    layers.set(Source::File, "osd_max_write_size", "60").unwrap();
+    layers.set(Source::File, "osd_max_pgls", "7").unwrap();
+    let mut report = layers.report();
+    report.ignored.insert("osd_max_pgls".into(), "8".into());
+    let config = report.to_bytes(0);
+    w.send(osd, MMgrReport { config, ..MMgrReport::default() });
+    let show = |w: &mut World, what: &str| w.ok(c, &format!(r#"{{"prefix":"config show"{what}}}"#));
+    let plain = show(&mut w, r#","who":"osd.0""#);
+    let rows: Vec<Vec<&str>> = plain.lines().map(|l| l.split_whitespace().collect()).collect();
+    assert_eq!(
+        rows,
+        [
+            vec!["NAME", "VALUE", "SOURCE", "OVERRIDES", "IGNORES"],
+            vec!["osd_max_pgls", "7", "file", "mon"],
+            vec!["osd_max_write_size", "60", "file", "mon[80]"],
+        ]
+    );
+    let rows: Value =
+        serde_json::from_str(&show(&mut w, r#","who":"osd.0","format":"json""#)).unwrap();
+    assert_eq!(rows[0]["ignores"], "mon");
+    assert_eq!(rows[1]["overrides"], json!([{"source": "mon", "value": "80"}]));
+    assert_eq!(show(&mut w, r#","who":"osd.0","key":"osd-max-pgls""#), "7\n");
+    // Of a monitor the file goes before what was set, too; the process's own word before both.
+    set(&mut w, c, "mon", "mon_allow_pool_delete", "false");
+    set(&mut w, c, "mon.a", "mon_max_pg_per_osd", "300");
+    let plain = show(&mut w, r#","who":"mon.a""#);
+    assert!(plain.lines().any(|l| l.starts_with("mon_allow_pool_delete ") && l.contains("true")));
+    assert!(plain.lines().any(|l| l.starts_with("mon_max_pg_per_osd ") && l.contains("300")));
+    // What is unreadable changes nothing; who has gone has told nothing.
+    let config = Bytes::from_static(b"\xff\xff\xff\xff");
+    w.send(osd, MMgrReport { config, ..MMgrReport::default() });
+    assert_eq!(show(&mut w, r#","who":"osd.0","key":"osd_max_pgls""#), "7\n");
+    w.step(seabed_mon::Input::SessionClosed(osd));
+    assert_eq!(w.command(c, r#"{"prefix":"config show","who":"osd.0"}"#).0, -2);
 }

@@ -140,7 +140,7 @@ fn fields_are_those_of_the_reference() {
 fn every_command_of_the_table_is_answered() {
     let (mut w, c, _) = healthy();
     for entry in seabed_mon::command::table::entries() {
-        let prefix = seabed_mon::command::table::prefix(entry.sig);
+        let prefix = seabed_cluster::admin::prefix(entry.sig);
         for format in ["plain", "json", "json-pretty"] {
             // With arguments that fit many commands, and with none.
             for args in [

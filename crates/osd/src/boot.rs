@@ -45,6 +45,10 @@ impl Osd {
     /// A monitor listens: everything that it may not know is told again.
     pub(crate) fn mon_connected(&mut self, now: Now, out: &mut Outbox) {
         self.mon_connected = true;
+        self.introduce_options(out);
+        let mut subscribe = MMonSubscribe::default();
+        subscribe.what.insert("config".into(), Subscription { start: 0, flags: 0 });
+        out.send(Peer::Mon, subscribe);
         self.ask_for_maps(now, out);
         self.ask_version(out);
         if self.phase.is_active() {

@@ -1,4 +1,4 @@
-//! What an OSD is told about itself when it starts.
+//! What an OSD is told about itself when it starts, and what its options make of that.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -42,6 +42,8 @@ pub struct OsdConfig {
     /// `osd_failsafe_full_ratio`: the used part of the disk above which no write is taken that
     /// needs room, even before the map says so.
     pub failsafe_full_ratio: f64,
+    /// Options of the conf file, by name; those of others may be among them.
+    pub file: BTreeMap<String, String>,
     /// Limits and times of PGs.
     pub pg: PgConfig,
 }
@@ -66,6 +68,7 @@ impl OsdConfig {
             removal_step: 128,
             trimming_pgs: 2,
             failsafe_full_ratio: 0.97,
+            file: BTreeMap::new(),
             pg: PgConfig::default(),
         }
     }

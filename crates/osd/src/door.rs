@@ -33,6 +33,10 @@ impl Osd {
                 self.version_told(now, m.newest, out);
                 Ok(())
             }
+            (Message::Config(m), Peer::Mon) => {
+                self.on_config(now, m, out);
+                Ok(())
+            }
             (Message::OsdPgCreate2(_), Peer::Mon) => self.on_pg_create(now, packet, store, out),
             (Message::OsdMarkMeDown(_), Peer::Mon) => {
                 out.stop.get_or_insert_with(|| "marked down as asked".into());

@@ -25,7 +25,7 @@ struct Pinged {
 #[derive(Debug, Default)]
 pub(crate) struct Heartbeat {
     peers: BTreeMap<OsdId, Pinged>,
-    next: Option<Time>,
+    pub(crate) next: Option<Time>,
 }
 
 impl Heartbeat {

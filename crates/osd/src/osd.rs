@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::boot::Phase;
 use crate::heartbeat::Heartbeat;
 use crate::maps::{self, Maps};
+use crate::options::Options;
 use crate::trimming::Trimming;
 use crate::{Input, OsdConfig};
 
@@ -27,6 +28,9 @@ pub enum StartError {
     /// The store belongs to somebody else.
     #[error("the store is osd.{} of cluster {}", .0.whoami.0, .0.cluster_fsid)]
     OtherOsd(Box<OsdSuperblock>),
+    /// An option of the conf file is wrong.
+    #[error("option {0}")]
+    Option(String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -44,7 +48,9 @@ pub(crate) struct Session {
 /// An object storage daemon, without its I/O.
 #[derive(Debug)]
 pub struct Osd {
+    /// What holds now.
     pub(crate) config: OsdConfig,
+    pub(crate) options: Options,
     pub(crate) maps: Maps,
     pub(crate) map: Option<Arc<OsdMap>>,
     pub(crate) phase: Phase,
@@ -99,8 +105,12 @@ impl Osd {
         if block.whoami != config.whoami || block.cluster_fsid != config.fsid {
             return Err(StartError::OtherOsd(Box::new(block.clone())));
         }
+        let mut options = Options::start(&config).map_err(StartError::Option)?;
+        let mut config = config;
+        options.apply(&mut config);
         let mut osd = Osd {
             config,
+            options,
             maps,
             map: None,
             phase: Phase::default(),

@@ -4,16 +4,14 @@
 //! Options set here hold until the process ends. Nothing else is changed by a command.
 
 use bytes::Bytes;
-use seabed_cluster::{Errno, Now, PgId, SpgId};
-use seabed_messages::{MCommand, MCommandReply, Message, Packet};
+use seabed_cluster::admin::{Command, Format, Refusal, describe_told, help_told, prefix};
+use seabed_cluster::{Errno, Now, PgId, SpgId, options};
+use seabed_messages::{MCommandReply, Message, Packet};
 use seabed_pg::{Outbox, Peer, SessionId, Step};
 use seabed_storage::ObjectStore;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::{Osd, options, pg_query};
-
-/// Longest command accepted: more than any tool sends, less than what would hurt.
-const COMMAND_LEN_MAX: usize = 1 << 20;
+use crate::{Osd, pg_query};
 
 /// Requests that one answer shows; it says how many there are.
 const OPS_SHOWN: usize = 1000;
@@ -22,109 +20,37 @@ const OPS_SHOWN: usize = 1000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
     Descriptions,
+    Help,
     Version,
     Status,
     PerfDump,
     OpsInFlight,
-    ConfigShow,
-    ConfigGet,
-    ConfigSet,
-    InjectArgs,
     PgQuery,
 }
 
-/// The commands: words and arguments as in the monitor's table, permission, help.
-const TABLE: &[(&str, &str, &str, What)] = &[
-    ("get_command_descriptions", "r", "list the commands as JSON", What::Descriptions),
-    ("version", "r", "show this OSD's version", What::Version),
-    ("status", "r", "show this OSD's state", What::Status),
-    ("perf dump", "r", "show counters", What::PerfDump),
-    ("dump_ops_in_flight", "r", "show requests that are not answered", What::OpsInFlight),
-    ("config show", "r", "show the options in force", What::ConfigShow),
-    ("config get var:CephString", "r", "show an option", What::ConfigGet),
-    (
-        "config set var:CephString val:CephString*",
-        "rw",
-        "set an option until the process ends",
-        What::ConfigSet,
-    ),
-    (
-        "injectargs injected_args:CephString*",
-        "rw",
-        "set options until the process ends",
-        What::InjectArgs,
-    ),
-    ("pg pgid:CephPgid cmd:CephChoices=query", "r", "show a placement group", What::PgQuery),
-    ("query pgid:CephPgid", "r", "show a placement group", What::PgQuery),
+/// The commands beside those about options: signature, help.
+const TABLE: &[(&str, &str, What)] = &[
+    ("get_command_descriptions", "list the commands as JSON", What::Descriptions),
+    ("help", "list the commands", What::Help),
+    ("version", "show this OSD's version", What::Version),
+    ("status", "show this OSD's state", What::Status),
+    ("perf dump", "show counters", What::PerfDump),
+    ("dump_ops_in_flight", "show requests that are not answered", What::OpsInFlight),
+    ("pg pgid:CephPgid cmd:CephChoices=query", "show a placement group", What::PgQuery),
+    ("query pgid:CephPgid", "show a placement group", What::PgQuery),
 ];
 
+/// Signature and help of every command.
+fn table() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let own = TABLE.iter().map(|(sig, help, _)| (*sig, *help));
+    own.chain(options::COMMANDS.iter().map(|(_, sig, help)| (*sig, *help)))
+}
+
 /// The answer, or what the client gets instead.
-type Answer = Result<Value, (Errno, String)>;
+type Answer = Result<Value, Refusal>;
 
-fn refused<T>(errno: Errno, text: impl Into<String>) -> Result<T, (Errno, String)> {
-    Err((errno, text.into()))
-}
-
-/// The literal words of a signature.
-fn prefix(signature: &str) -> String {
-    let words: Vec<&str> = signature.split(' ').take_while(|w| !w.contains(':')).collect();
-    words.join(" ")
-}
-
-/// A command as it arrives: a JSON object whose `prefix` says which, the rest being arguments.
-struct Command(Map<String, Value>);
-
-impl Command {
-    /// By an old habit several strings may make one command together.
-    fn parse(strings: &[String]) -> Result<Command, (Errno, String)> {
-        if strings.iter().map(String::len).sum::<usize>() > COMMAND_LEN_MAX {
-            return refused(Errno::E2BIG, "command is too long");
-        }
-        match serde_json::from_str(&strings.concat()) {
-            Ok(Value::Object(args)) => Ok(Command(args)),
-            Ok(_) => refused(Errno::EINVAL, "command is not a JSON object"),
-            Err(e) => refused(Errno::EINVAL, format!("command is not JSON: {e}")),
-        }
-    }
-
-    fn what(&self) -> Result<What, (Errno, String)> {
-        let Some(Value::String(wanted)) = self.0.get("prefix") else {
-            return refused(Errno::EINVAL, "command has no prefix");
-        };
-        let wanted = wanted.split_whitespace().collect::<Vec<_>>().join(" ");
-        match TABLE.iter().find(|(signature, ..)| prefix(signature) == wanted) {
-            Some((_, _, _, what)) => Ok(*what),
-            None => {
-                let known: Vec<String> = TABLE.iter().map(|(s, ..)| prefix(s)).collect();
-                let known = known.join(", ");
-                let text = format!("command not known: '{wanted}'; an OSD can be told: {known}");
-                refused(Errno::EINVAL, text)
-            }
-        }
-    }
-
-    fn need(&self, name: &str) -> Result<String, (Errno, String)> {
-        let words = self.list(name);
-        if words.is_empty() {
-            return refused(Errno::EINVAL, format!("missing required parameter '{name}'"));
-        }
-        Ok(words.join(" "))
-    }
-
-    /// The strings of an argument: one or an array; numbers and booleans as text.
-    fn list(&self, name: &str) -> Vec<String> {
-        let text = |value: &Value| match value {
-            Value::String(s) => Some(s.clone()),
-            Value::Number(n) => Some(n.to_string()),
-            Value::Bool(b) => Some(b.to_string()),
-            _ => None,
-        };
-        match self.0.get(name) {
-            Some(Value::Array(all)) => all.iter().filter_map(text).collect(),
-            Some(one) => text(one).into_iter().collect(),
-            None => Vec::new(),
-        }
-    }
+fn refused<T>(errno: Errno, text: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal::new(errno, text))
 }
 
 impl Osd {
@@ -138,14 +64,20 @@ impl Osd {
         out: &mut Outbox,
     ) -> Step {
         let (tid, Message::Command(m)) = (packet.tid, &packet.message) else { return Ok(()) };
-        let answer = self.told(now, m, store, out)?;
+        let (answer, format) = match Command::parse(&m.command) {
+            Ok(command) => (self.told(now, &command, store, out)?, command.format),
+            Err(refusal) => (Err(refusal), Format::Plain),
+        };
         let reply = match answer {
-            // People read it too.
             Ok(value) => MCommandReply {
-                output: Bytes::from(format!("{value:#}\n")),
+                output: Bytes::from(match format {
+                    Format::Json => value.to_string(),
+                    // People read it too.
+                    _ => format!("{value:#}\n"),
+                }),
                 ..MCommandReply::default()
             },
-            Err((errno, status)) => {
+            Err(Refusal { errno, text: status }) => {
                 MCommandReply { result: errno.wire(), status, ..MCommandReply::default() }
             }
         };
@@ -156,29 +88,29 @@ impl Osd {
     fn told(
         &mut self,
         now: Now,
-        m: &MCommand,
+        command: &Command,
         store: &mut dyn ObjectStore,
         out: &mut Outbox,
     ) -> Step<Answer> {
-        let command = match Command::parse(&m.command) {
-            Ok(command) => command,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let what = match command.what() {
-            Ok(what) => what,
-            Err(refusal) => return Ok(Err(refusal)),
+        let me = format!("osd.{}", self.config.whoami);
+        if let Some(answer) = self.options.layers.answer(&me, command) {
+            self.options_changed(now, out);
+            return Ok(answer);
+        }
+        let Some((.., what)) = TABLE.iter().find(|(sig, ..)| prefix(sig) == command.prefix) else {
+            let known: Vec<String> = table().map(|(sig, _)| prefix(sig)).collect();
+            let (wanted, known) = (&command.prefix, known.join(", "));
+            let text = format!("command not known: '{wanted}'; an OSD can be told: {known}");
+            return Ok(refused(Errno::EINVAL, text));
         };
         Ok(match what {
-            What::Descriptions => Ok(descriptions()),
+            What::Descriptions => Ok(describe_told(table())),
+            What::Help => Ok(help_told(table())),
             What::Version => Ok(self.version()),
             What::Status => Ok(self.status()),
             What::PerfDump => Ok(self.counters(store)),
             What::OpsInFlight => Ok(self.ops_in_flight()),
-            What::ConfigShow => Ok(self.show_options()),
-            What::ConfigGet => command.need("var").and_then(|name| self.show_option(&name)),
-            What::ConfigSet => self.set_option(&command),
-            What::InjectArgs => self.inject(&command.list("injected_args")),
-            What::PgQuery => return self.pg_query(now, &command, store, out),
+            What::PgQuery => return self.pg_query(now, command, store, out),
         })
     }
 
@@ -252,59 +184,6 @@ impl Osd {
         json!({"ops": all.take(OPS_SHOWN).map(show).collect::<Vec<_>>(), "num_ops": count})
     }
 
-    fn show_options(&self) -> Value {
-        let mut all = Map::new();
-        all.insert("name".into(), json!(format!("osd.{}", self.config.whoami.0)));
-        all.insert("cluster".into(), json!("ceph"));
-        for option in options::TABLE {
-            all.insert(option.name.into(), json!((option.get)(&self.config)));
-        }
-        Value::Object(all)
-    }
-
-    fn show_option(&self, name: &str) -> Answer {
-        match options::find(name) {
-            Some(option) => Ok(json!({option.name: (option.get)(&self.config)})),
-            None => {
-                let name = options::normal(name);
-                refused(Errno::ENOENT, format!("error getting '{name}': no such option"))
-            }
-        }
-    }
-
-    fn set_option(&mut self, command: &Command) -> Answer {
-        let (name, value) = (command.need("var")?, command.need("val")?);
-        let failed = |why: &str| format!("error setting '{name}' to '{value}': {why}");
-        let Some(option) = options::find(&name) else {
-            return refused(Errno::ENOENT, failed("no such option"));
-        };
-        match (option.set)(&mut self.config, &value) {
-            Ok(()) => Ok(json!({"success": ""})),
-            Err(why) => refused(Errno::EINVAL, failed(&why)),
-        }
-    }
-
-    /// All of the options or, if one is wrong, none.
-    fn inject(&mut self, args: &[String]) -> Answer {
-        let found = match options::arguments(args) {
-            Ok(found) if !found.is_empty() => found,
-            Ok(_) => return refused(Errno::EINVAL, "ignoring empty injectargs"),
-            Err(word) => {
-                return refused(Errno::EINVAL, format!("failed to parse arguments: {word}"));
-            }
-        };
-        let mut config = self.config.clone();
-        for (option, value) in found {
-            if let Err(why) = (option.set)(&mut config, &value) {
-                let name = option.name;
-                let text = format!("error setting '{name}' to '{value}': {why}");
-                return refused(Errno::EINVAL, text);
-            }
-        }
-        self.config = config;
-        Ok(json!({}))
-    }
-
     fn pg_query(
         &mut self,
         now: Now,
@@ -333,31 +212,4 @@ impl Osd {
             None => refused(Errno::ENOENT, format!("i don't have pgid {id}")),
         })
     }
-}
-
-/// The commands in the form that tools read.
-fn descriptions() -> Value {
-    let mut all = Map::new();
-    for (i, (signature, perm, help, _)) in TABLE.iter().enumerate() {
-        let sig: Vec<Value> = signature.split(' ').map(argument).collect();
-        let entry = json!({"sig": sig, "help": help, "module": "osd", "perm": perm, "flags": 0});
-        all.insert(format!("cmd{i:03}"), entry);
-    }
-    Value::Object(all)
-}
-
-/// A word of a signature: itself, or `name:type`, `name:type*` for several, `name:type=choices`.
-fn argument(word: &str) -> Value {
-    let Some((name, kind)) = word.split_once(':') else { return json!(word) };
-    let (kind, choices) = kind.split_once('=').map_or((kind, None), |(k, c)| (k, Some(c)));
-    let mut out = Map::new();
-    out.insert("name".into(), json!(name));
-    out.insert("type".into(), json!(kind.trim_end_matches('*')));
-    if kind.ends_with('*') {
-        out.insert("n".into(), json!("N"));
-    }
-    if let Some(choices) = choices {
-        out.insert("strings".into(), json!(choices));
-    }
-    Value::Object(out)
 }

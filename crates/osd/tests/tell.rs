@@ -4,7 +4,7 @@ mod world;
 
 use seabed_cluster::OsdId;
 use seabed_denc::Bytes;
-use seabed_messages::{MCommand, Message, OpCode, OsdOp, Packet};
+use seabed_messages::{MCommand, MConfig, Message, OpCode, OsdOp, Packet};
 use seabed_osd::{Input, Peer, SessionId};
 use serde_json::{Value, json};
 use world::World;
@@ -47,8 +47,9 @@ fn of_itself() {
     let (_, _, perf) = tell(&mut g, s, r#"{"prefix":"perf dump"}"#);
     assert_eq!((&perf["osd"]["numpg_primary"], &perf["osd"]["op_wip"]), (&json!(1), &json!(0)));
     let (code, _, all) = tell(&mut g, s, r#"{"prefix":"get_command_descriptions"}"#);
-    assert_eq!((code, all["cmd001"]["sig"] == json!(["version"])), (0, true));
-    assert!(all.as_object().unwrap().values().all(|c| c["module"] == "osd"));
+    assert_eq!((code, &all["cmd002"]["sig"]), (0, &json!(["version"])));
+    let (_, _, help) = tell(&mut g, s, r#"{"prefix":"help"}"#);
+    assert_eq!(help.as_object().unwrap().len(), all.as_object().unwrap().len());
 }
 
 #[test]
@@ -116,7 +117,7 @@ fn options_hold_until_the_process_ends() {
         (r#"["--osd_max_write_size=8"]"#, 0),
         (r#"["--osd-max-write-size 90 --osd_nothing 2"]"#, -22),
         (r#"["--osd-max-write-size 90 --osd_max_pgls many"]"#, -22),
-        ("[]", -22),
+        ("[]", 0),
     ] {
         let json = format!(r#"{{"prefix":"injectargs","injected_args":{args}}}"#);
         assert_eq!(tell(&mut g, s, &json).0, code, "{args}");
@@ -134,6 +135,41 @@ fn options_hold_until_the_process_ends() {
     ] {
         assert_eq!(tell(&mut g, s, command).0, code, "{command}");
     }
+}
+
+#[test]
+fn what_the_monitor_sets_holds_behind_the_file_and_what_was_told() {
+    let mut world = World::new(5, 2, 2, 1, 1);
+    world.config.file.insert("osd_max_pgls".into(), "7".into());
+    let mut g = Guests::with(world);
+    let s = g.open(1);
+    let set = |g: &mut Guests, options: &[(&str, &str)]| {
+        let options = options.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let packet = MConfig { options, ..MConfig::default() }.into();
+        g.world.input(g.primary(), Input::Message { from: Peer::Mon, packet });
+    };
+    set(&mut g, &[("osd_max_write_size", "4"), ("osd_max_pgls", "8"), ("rbd_cache", "false")]);
+    let (_, _, diff) = tell(&mut g, s, r#"{"prefix":"config diff"}"#);
+    let of_both = json!({
+        "osd_max_pgls": {"default": 1024, "mon": 8, "file": 7, "final": 7},
+        "osd_max_write_size": {"default": "90", "mon": "4", "final": "4"},
+    });
+    assert_eq!(diff, json!({ "diff": of_both }));
+    let data = Bytes::from(vec![0; 5 << 20]);
+    let write = || vec![OsdOp::extent(OpCode::Write, 0, 5 << 20, data.clone())];
+    assert_eq!(g.ask(s, write()).result, -90);
+    let told = r#"{"prefix":"config set","var":"osd_max_write_size","val":["8"]}"#;
+    assert_eq!(tell(&mut g, s, told).0, 0);
+    assert_eq!(g.ask(s, write()).result, 0, "told goes before set");
+    let untold = r#"{"prefix":"config unset","var":"osd_max_write_size"}"#;
+    assert_eq!(tell(&mut g, s, untold).0, 0);
+    assert_eq!(g.ask(s, write()).result, -90);
+    // What is not in the monitor's word any more is taken back.
+    set(&mut g, &[]);
+    assert_eq!(g.ask(s, write()).result, 0);
+    set(&mut g, &[("debug_osd", "20/20")]);
+    let levels = g.world.nodes[g.primary()].osd.as_ref().unwrap().log_levels();
+    assert_eq!(levels.own, Some(20));
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! Commands that read options and the config-key store.
 
-use seabed_cluster::Errno;
+use seabed_cluster::options::{default, normal, table};
 use serde_json::{Map, Value, json};
 
 use super::misc::text_or;
 use super::text::{Align, Table};
 use super::{Answer, Command, Refusal, Reply, View};
 use crate::options::target::{Place, Target, is_section};
-use crate::options::{self, Settings, effective, normal, table};
+use crate::options::{Settings, effective};
 
 /// A setting as it is shown.
 struct Row<'a> {
@@ -106,7 +106,7 @@ pub fn config(view: &View<'_>, command: &Command) -> Answer {
                 hosts.join(" ")
             )))
         }
-        "config show" | "config show-with-defaults" => show(view, command),
+        "config show" | "config show-with-defaults" => super::config_show::show(view, command),
         _ => get(view, command),
     }
 }
@@ -116,10 +116,6 @@ fn help(command: &Command) -> Answer {
     let o = table::find(&key).ok_or_else(|| {
         Refusal::not_found(format!("configuration option '{key}' not recognized"))
     })?;
-    let default = match o.normal(o.default) {
-        Ok(text) => serde_json::from_str(&text).unwrap_or_else(|_| json!(text)),
-        Err(_) => json!(o.default),
-    };
     text_or(
         command,
         || {
@@ -131,24 +127,7 @@ fn help(command: &Command) -> Answer {
             }
             out + "  Can update at runtime: true\n"
         },
-        || {
-            json!({
-                "name": o.name,
-                "type": o.type_word(),
-                "level": o.level,
-                "desc": o.help,
-                "long_desc": "",
-                "default": default,
-                "daemon_default": "",
-                "tags": [],
-                "services": [],
-                "see_also": [],
-                "min": o.min(),
-                "max": "",
-                "can_update_at_runtime": true,
-                "flags": ["runtime"],
-            })
-        },
+        || o.help(),
     )
 }
 
@@ -195,66 +174,9 @@ fn one_option(view: &View<'_>, who: &str, key: &str) -> Answer {
     if let Some((_, value)) = effective(&view.state.settings, who, &place).get(key) {
         return Ok(Reply::text(format!("{value}\n")));
     }
-    let started = who.starts_with("mon").then(|| view.config.options.get(key)).flatten();
-    let value = started.map(String::as_str).or_else(|| options::default(key));
-    let value = value.ok_or_else(|| Refusal::not_found(format!("unrecognized key '{key}'")))?;
+    let value =
+        default(key).ok_or_else(|| Refusal::not_found(format!("unrecognized key '{key}'")))?;
     Ok(Reply::text(format!("{value}\n")))
-}
-
-/// True if there is such a daemon, running.
-fn runs(view: &View<'_>, kind: &str, id: &str) -> bool {
-    match kind {
-        "osd" => super::parse::parse_osd(id).is_some_and(|o| view.map().is_up(o)),
-        "mon" => view.config.name == id,
-        "mgr" => view.mgr.available && view.mgr.active_name == id,
-        _ => false,
-    }
-}
-
-/// What a daemon that runs has been given.
-fn show(view: &View<'_>, command: &Command) -> Answer {
-    let who = command.need("who")?;
-    let (kind, id) = who
-        .split_once('.')
-        .filter(|_| is_section(&who))
-        .ok_or_else(|| Refusal::invalid("invalid daemon name: use <type>.<id>"))?;
-    if !runs(view, kind, id) {
-        return Err(Refusal::not_found(format!("no config state for daemon {who}")));
-    }
-    if let Some(key) = command.str("key") {
-        return one_option(view, &who, &normal(&key)).map_err(|e| match e.errno {
-            Errno::ENOENT => Refusal::not_found(""),
-            _ => e,
-        });
-    }
-    let set = effective(&view.state.settings, &who, &Place::of(view.map(), &who));
-    let mut all: Vec<(&str, &str, &str)> =
-        set.iter().map(|(name, (_, value))| (name.as_str(), value.as_str(), "mon")).collect();
-    if command.prefix.ends_with("with-defaults") {
-        let unset = table::TABLE.iter().filter(|o| !set.contains_key(o.name));
-        all.extend(unset.map(|o| (o.name, o.default, "default")));
-        all.sort_unstable();
-    }
-    text_or(
-        command,
-        || {
-            let mut t = Table::new();
-            for name in ["NAME", "VALUE", "SOURCE"] {
-                t.plain(name, Align::Left);
-            }
-            for (name, value, source) in &all {
-                t.row([name.to_string(), value.to_string(), source.to_string()]);
-            }
-            t.render()
-        },
-        || {
-            let row = |row: &(&str, &str, &str)| {
-                let (name, value, source) = row;
-                json!({"name": name, "value": value, "source": source})
-            };
-            all.iter().map(row).collect()
-        },
-    )
 }
 
 fn config_log(view: &View<'_>, command: &Command) -> Answer {

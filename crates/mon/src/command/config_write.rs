@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use seabed_cluster::Errno;
+use seabed_cluster::options::{normal, table};
 use seabed_denc::Bytes;
 
 use super::{Answer, Command, Refusal, Reply, View};
 use crate::draft::Draft;
 use crate::map_log::Change;
+use crate::options::Settings;
 use crate::options::target::Target;
-use crate::options::{Settings, normal, table};
 
 /// Values of the config-key store at most this long, and at most this many.
 const KEY_VALUE_LEN_MAX: usize = 65_536;

@@ -3,7 +3,7 @@
 use seabed_denc::Bytes;
 use serde_json::Value;
 
-use super::parse::Format;
+use super::{Format, Refusal};
 
 /// JSON as Ceph's formatters print it, compact or with four spaces of indentation.
 pub fn json(value: &Value, format: Format) -> String {
@@ -101,8 +101,8 @@ impl Reply {
     }
 }
 
-impl From<super::parse::Refusal> for Reply {
-    fn from(r: super::parse::Refusal) -> Self {
+impl From<Refusal> for Reply {
+    fn from(r: Refusal) -> Self {
         Self { code: r.errno.wire(), status: r.text, data: Bytes::new() }
     }
 }

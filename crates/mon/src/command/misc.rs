@@ -232,15 +232,15 @@ pub fn census(view: &View<'_>, command: &Command) -> Answer {
     if command.prefix == "features" {
         let mut kinds: BTreeMap<&str, BTreeMap<u64, u64>> = BTreeMap::new();
         kinds.entry("mon").or_default().insert(feature::PACIFIC_ALL, 1);
-        for (kind, features) in &view.peers {
-            let word = match kind {
+        for peer in view.sessions.iter().map(|s| &s.peer) {
+            let word = match peer.name.kind {
                 EntityType::Osd => "osd",
                 EntityType::Mgr => "mgr",
                 EntityType::Mds => "mds",
                 EntityType::Mon => "mon",
                 _ => "client",
             };
-            *kinds.entry(word).or_default().entry(*features).or_default() += 1;
+            *kinds.entry(word).or_default().entry(peer.features).or_default() += 1;
         }
         if view.mgr.available {
             kinds.entry("mgr").or_default().insert(feature::PACIFIC_ALL, 1);

@@ -5,6 +5,7 @@
 
 pub mod blocklist;
 pub mod config_read;
+pub mod config_show;
 pub mod config_write;
 pub mod crush_class;
 pub mod crush_read;
@@ -21,7 +22,6 @@ pub mod osd_df;
 pub mod osd_flags;
 pub mod osd_read;
 pub mod osd_write;
-pub mod parse;
 pub mod pg_read;
 pub mod pg_text;
 pub mod placement;
@@ -36,7 +36,7 @@ pub mod tree;
 pub mod usage;
 pub mod write;
 
-use seabed_cluster::{EntityType, Now, OsdMap, Time, UTime};
+use seabed_cluster::{Now, OsdMap, Time, UTime};
 use seabed_messages::MgrMap;
 
 use crate::mon::MonConfig;
@@ -45,10 +45,11 @@ use crate::service::cluster_log::ClusterLog;
 use crate::service::health::{self, Checks};
 use crate::service::services::Services;
 use crate::service::stats::PgMap;
+use crate::session::Session;
 use crate::state::State;
 
 pub use format::Reply;
-pub use parse::{Command, Format, Refusal};
+pub use seabed_cluster::admin::{Command, Format, Refusal};
 
 /// Everything a command may look at.
 pub struct View<'a> {
@@ -64,8 +65,8 @@ pub struct View<'a> {
     pub config: &'a MonConfig,
     /// Options in force.
     pub options: Options<'a>,
-    /// Kind and features of each session's peer.
-    pub peers: Vec<(EntityType, u64)>,
+    /// Who is connected.
+    pub sessions: Vec<&'a Session>,
     /// The mgr map.
     pub mgr: MgrMap,
     /// Now.

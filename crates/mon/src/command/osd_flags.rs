@@ -1,8 +1,8 @@
 //! Commands that set flags: of the map, and those that hold single OSDs, buckets or classes.
 
 use seabed_cluster::OsdMap;
+use seabed_cluster::admin::parse_osd;
 
-use super::parse::parse_osd;
 use super::{Answer, Command, Refusal, Reply};
 use crate::draft::Draft;
 use crate::service::osd::hold;

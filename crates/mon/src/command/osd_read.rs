@@ -235,7 +235,7 @@ pub fn id_args(map: &OsdMap, args: &[String]) -> Result<Vec<OsdId>, Refusal> {
             out.extend(map.osds());
             continue;
         }
-        let osd = super::parse::parse_osd(word).ok_or_else(|| {
+        let osd = seabed_cluster::admin::parse_osd(word).ok_or_else(|| {
             Refusal::invalid(format!("invalid osd id '{word}': expected N or osd.N"))
         })?;
         out.push(osd);

@@ -287,7 +287,7 @@ fn weights(draft: &mut Draft, command: &Command) -> Answer {
     let pairs: BTreeMap<String, serde_json::Value> =
         serde_json::from_str(&text).map_err(|_| bad())?;
     for (id, value) in pairs {
-        let osd = super::parse::parse_osd(&id).ok_or_else(bad)?;
+        let osd = seabed_cluster::admin::parse_osd(&id).ok_or_else(bad)?;
         let weight = value.as_str().map_or_else(|| value.as_u64(), |s| s.parse().ok());
         let weight = weight.and_then(|w| u32::try_from(w).ok()).filter(|w| *w <= IN);
         let weight = weight.ok_or_else(bad)?;

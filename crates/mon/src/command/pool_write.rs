@@ -97,7 +97,7 @@ fn quota(draft: &mut Draft, command: &Command) -> Answer {
     let (field, val) = (command.need("field")?, command.need("val")?);
     let parse = |base: u64| {
         let unreadable = || Refusal::invalid(format!("error parsing value '{val}'"));
-        pool_var::scaled(&val, base).ok_or_else(unreadable)
+        seabed_cluster::options::scaled(&val, base).ok_or_else(unreadable)
     };
     let n = match field.as_str() {
         "max_objects" => {

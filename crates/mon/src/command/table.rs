@@ -3,7 +3,8 @@
 //! It is the text file beside this one, whose head explains the columns.
 
 use seabed_cluster::Errno;
-use serde_json::{Map, Value, json};
+use seabed_cluster::admin::{describe, prefix};
+use serde_json::Value;
 
 use super::Refusal;
 
@@ -40,12 +41,6 @@ pub fn entries() -> impl Iterator<Item = Entry> {
     })
 }
 
-/// The literal words of a signature.
-pub fn prefix(sig: &str) -> String {
-    let words: Vec<&str> = sig.split(' ').take_while(|w| !w.contains(':')).collect();
-    words.join(" ")
-}
-
 /// The entry with that prefix.
 pub fn find(wanted: &str) -> Option<Entry> {
     entries().find(|e| prefix(e.sig) == wanted)
@@ -73,51 +68,6 @@ pub fn descriptions() -> Value {
     describe(entries().skip(1).map(|e| (e.sig, e.help, e.module, e.perm)))
 }
 
-/// Signature, help, module and permission of each command in the form that tools read.
-pub fn describe<'a>(rows: impl Iterator<Item = (&'a str, &'a str, &'a str, &'a str)>) -> Value {
-    let mut all = Map::new();
-    for (i, (sig, help, module, perm)) in rows.enumerate() {
-        let sig: Vec<Value> = sig.split(' ').map(argument).collect();
-        all.insert(
-            format!("cmd{i:03}"),
-            json!({"sig": sig, "help": help, "module": module, "perm": perm, "flags": 0}),
-        );
-    }
-    Value::Object(all)
-}
-
-fn argument(word: &str) -> Value {
-    let (body, optional) = match word.strip_prefix('[').and_then(|w| w.strip_suffix(']')) {
-        Some(inner) => (inner, true),
-        None => (word, false),
-    };
-    let Some((name, kind)) = body.split_once(':') else { return json!(word) };
-    let mut arg = Map::new();
-    arg.insert("name".into(), json!(name));
-    let (kind, choices) = match kind.split_once('=') {
-        Some((k, c)) => (k, Some(c)),
-        None => (kind, None),
-    };
-    let (kind, range) = match kind.split_once('<') {
-        Some((k, r)) => (k, Some(r.trim_end_matches('>'))),
-        None => (kind, None),
-    };
-    arg.insert("type".into(), json!(kind.trim_end_matches('*')));
-    if kind.ends_with('*') {
-        arg.insert("n".into(), json!("N"));
-    }
-    if optional {
-        arg.insert("req".into(), json!(false));
-    }
-    if let Some(choices) = choices {
-        arg.insert("strings".into(), json!(choices));
-    }
-    if let Some(range) = range {
-        arg.insert("range".into(), json!(range));
-    }
-    Value::Object(arg)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,23 +79,5 @@ mod tests {
         seen.sort();
         seen.dedup();
         assert_eq!(seen.len(), n);
-    }
-
-    #[test]
-    fn arguments_as_the_tool_expects() {
-        assert_eq!(argument("osd"), json!("osd"));
-        assert_eq!(
-            argument("[num:CephInt<1>]"),
-            json!({"name": "num", "type": "CephInt", "req": false, "range": "1"})
-        );
-        assert_eq!(
-            argument("ids:CephString*"),
-            json!({"name": "ids", "type": "CephString", "n": "N"})
-        );
-        assert_eq!(
-            argument("[d:CephChoices*=a|b]"),
-            json!({"name": "d", "type": "CephChoices", "n": "N", "req": false, "strings": "a|b"})
-        );
-        assert_eq!(prefix("osd pool ls [detail:CephChoices=detail]"), "osd pool ls");
     }
 }

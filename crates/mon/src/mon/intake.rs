@@ -68,7 +68,10 @@ impl Monitor {
                 out.send(id, MLogAck { fsid, last, ..MLogAck::default() });
             }
             Message::MgrOpen(m) => {
-                self.services.open(id, &self.sessions[&id].peer, &m, now.wall);
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.told_config(&m.config, Some(&m.config_defaults));
+                    self.services.open(id, &session.peer, &m, now.wall);
+                }
                 let configure = MMgrConfigure {
                     period_seconds: REPORT_PERIOD,
                     threshold: REPORT_PERIOD,
@@ -81,7 +84,12 @@ impl Monitor {
                 out.send(id, *m);
             }
             Message::Ping(_) => self.pong(now, id, tid, out),
-            Message::MgrReport(m) => self.services.report(id, &m, now.wall),
+            Message::MgrReport(m) => {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.told_config(&m.config, None);
+                }
+                self.services.report(id, &m, now.wall);
+            }
             Message::MonGetPurgedSnaps(m) => {
                 let (last, purged_snaps) = self.state.purged.between(m.start, m.last);
                 let reply = MMonGetPurgedSnapsReply {
@@ -272,7 +280,7 @@ impl Monitor {
             services: &self.services,
             config: &self.config,
             options: self.options(),
-            peers: self.sessions.values().map(|s| (s.peer.name.kind, s.peer.features)).collect(),
+            sessions: self.sessions.values().collect(),
             mgr: self.mgr_map(),
             now,
             started: self.started,

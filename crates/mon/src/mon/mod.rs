@@ -14,12 +14,14 @@ mod tell;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use seabed_cluster::options::{Layers, LogLevels};
 use seabed_cluster::{EntityAddrVec, MapError, Now, Time, UTime};
 use seabed_messages::Packet;
 use thiserror::Error;
 
 use crate::map_log::{LogError, MapLog};
-use crate::options::Options;
+use crate::options::target::Place;
+use crate::options::{self, Options, effective};
 use crate::service::cluster_log::ClusterLog;
 use crate::service::osd::failure::Failures;
 use crate::service::osd::tick::{Liveness, blocklist_wake};
@@ -87,6 +89,9 @@ pub enum MonError {
     /// The log failed.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// An option given at the start is wrong.
+    #[error("option {0}")]
+    Option(String),
     /// A change was decided on that does not fit the map: a fault of this program.
     #[error("a proposal does not fit the map: {0}")]
     Proposal(#[from] MapError),
@@ -104,8 +109,8 @@ pub struct Monitor {
     services: Services,
     /// The version of the cluster log that its followers have been told.
     log_told: u64,
-    /// Options set in this process alone.
-    injected: BTreeMap<String, String>,
+    /// This monitor's own options.
+    layers: Layers,
     queue: VecDeque<Pending>,
     in_flight: Option<InFlight>,
     created_pgs: std::collections::BTreeSet<seabed_cluster::PgId>,
@@ -123,12 +128,13 @@ pub struct Monitor {
 impl Monitor {
     /// Reads the log; the monitor is then as it was when it stopped, without sessions.
     pub fn new(config: MonConfig, log: &mut dyn MapLog, now: Now) -> Result<Self, MonError> {
+        let layers = options::started(&config.options).map_err(MonError::Option)?;
         let state = State::load(log)?;
         let snapshot = log.snapshot()?.map_or(0, |(v, _)| v.0);
         let mut liveness = Liveness::default();
         liveness.follow(state.osdmap(), now.mono);
         let cluster_log = ClusterLog::new(&config.name, &state.monmap);
-        Ok(Self {
+        let mut monitor = Self {
             entries_since_snapshot: state.version.0.saturating_sub(snapshot),
             config,
             state,
@@ -139,7 +145,7 @@ impl Monitor {
             log: cluster_log,
             services: Services::default(),
             log_told: 0,
-            injected: BTreeMap::new(),
+            layers,
             queue: VecDeque::new(),
             in_flight: None,
             created_pgs: Default::default(),
@@ -150,7 +156,17 @@ impl Monitor {
             started: now.mono,
             started_wall: now.wall,
             beacons: BTreeMap::new(),
-        })
+        };
+        monitor.follow_settings();
+        Ok(monitor)
+    }
+
+    /// What the cluster's settings say of this monitor holds from now on.
+    fn follow_settings(&mut self) {
+        let who = format!("mon.{}", self.config.name);
+        let set = effective(&self.state.settings, &who, &Place::default());
+        self.layers
+            .follow_mon(set.iter().map(|(name, (_, value))| (name.as_str(), value.as_str())));
     }
 
     /// Takes one input to its end.
@@ -217,12 +233,12 @@ impl Monitor {
         &self.stats
     }
 
+    /// How much is to be logged.
+    pub fn log_levels(&self) -> LogLevels {
+        self.layers.log_levels("debug_mon")
+    }
+
     pub(crate) fn options(&self) -> Options<'_> {
-        Options {
-            injected: &self.injected,
-            settings: &self.state.settings,
-            started: &self.config.options,
-            mon: &self.config.name,
-        }
+        Options(&self.layers)
     }
 }

@@ -415,6 +415,9 @@ impl Monitor {
                 self.follow_map(now);
             }
             let config = self.state.config_version != before.1;
+            if config {
+                self.follow_settings();
+            }
             self.publish(config, self.state.monmap.epoch != monmap, out);
         }
         if let Some(flight) = self.in_flight.take() {

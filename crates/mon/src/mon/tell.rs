@@ -23,16 +23,11 @@ impl Monitor {
         let session = &self.sessions[&to.session];
         authorize(session, Request::Command { prefix: &command.prefix, writes })
             .map_err(|e| Refusal::new(e, "access denied"))?;
-        let asked = tell::Asked {
-            view: self.view(now),
-            sessions: self.sessions.values().collect(),
-            injected: &self.injected,
-        };
-        let (reply, injected) = tell::run(&asked, &command)?;
-        if let Some(injected) = injected {
-            self.injected = injected;
+        let me = format!("mon.{}", self.config.name);
+        if let Some(answer) = self.layers.answer(&me, &command) {
+            return answer.map(|value| Reply::json(&value, command.format));
         }
-        Ok(reply)
+        tell::run(&self.view(now), &command)
     }
 
     /// A ping gets the monitor's state and the cluster's health.

@@ -1,27 +1,16 @@
-//! Options: the names that `config set` knows, whom settings are for, and what holds for whom.
-//!
-//! A value comes from the cluster's configuration (`mon.a` before `mon` before `global`), else
-//! from what the monitor was started with, else from the table.
+//! Options as the monitor keeps them for the cluster: whom settings are for, and what holds for
+//! whom; and its own view of its own.
 
-pub mod table;
 pub mod target;
 
 use std::collections::BTreeMap;
+
+use seabed_cluster::options::{Layers, NotTaken, Source, default};
 
 use target::{Place, Target};
 
 /// Options as they were set: (section, name) to value.
 pub type Settings = BTreeMap<(String, String), String>;
-
-/// The default of `name`.
-pub fn default(name: &str) -> Option<&'static str> {
-    table::find(name).map(|o| o.default)
-}
-
-/// One spelling for an option's name.
-pub fn normal(name: &str) -> String {
-    name.trim().replace([' ', '-'], "_")
-}
 
 /// The sections that apply to an entity, the strongest last: `global`, `osd`, `osd.1`.
 pub fn sections(entity: &str) -> Vec<String> {
@@ -68,33 +57,25 @@ pub fn effective(
 
 /// The monitor's own view of its options.
 #[derive(Debug, Clone, Copy)]
-pub struct Options<'a> {
-    /// As set in this process.
-    pub injected: &'a BTreeMap<String, String>,
-    /// As set in the cluster.
-    pub settings: &'a Settings,
-    /// As given at the start.
-    pub started: &'a BTreeMap<String, String>,
-    /// The monitor's name.
-    pub mon: &'a str,
+pub struct Options<'a>(pub &'a Layers);
+
+/// The options of a monitor that was started with these; what is wrong with one of them otherwise.
+/// What the table does not know belongs to others who read the same file.
+pub fn started(options: &BTreeMap<String, String>) -> Result<Layers, String> {
+    // It decides by options of all kinds: those of pools, of OSDs' silence, of new clusters.
+    let mut layers = Layers::new(|_| true);
+    for (name, value) in options {
+        if let Err(NotTaken::BadValue(why)) = layers.set(Source::File, name, value) {
+            return Err(format!("{name} = {value}: {why}"));
+        }
+    }
+    Ok(layers)
 }
 
 impl Options<'_> {
     /// The value as text.
     pub fn get(&self, name: &str) -> String {
-        if let Some(v) = self.injected.get(name) {
-            return v.clone();
-        }
-        let keys = [format!("mon.{}", self.mon), "mon".into(), "global".into()];
-        for who in keys {
-            if let Some(v) = self.settings.get(&(who, name.to_string())) {
-                return v.clone();
-            }
-        }
-        match self.started.get(name) {
-            Some(v) => v.clone(),
-            None => default(name).unwrap_or_default().to_string(),
-        }
+        self.0.value(name).to_owned()
     }
 
     /// The value as a number; the default where it is none.

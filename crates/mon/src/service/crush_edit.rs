@@ -1,6 +1,6 @@
 //! Changes of the CRUSH map, and questions about it that other services ask.
 
-use seabed_cluster::{Errno, Incremental, OsdId, OsdMap};
+use seabed_cluster::{Incremental, OsdId, OsdMap};
 use seabed_crush::{CrushError, CrushMap};
 
 use super::osd::boot::Boot;
@@ -9,12 +9,6 @@ use crate::draft::Draft;
 
 /// Bytes of a TiB: a device's CRUSH weight is its size in TiB.
 const TIB: f64 = (1u64 << 40) as f64;
-
-impl From<CrushError> for Refusal {
-    fn from(e: CrushError) -> Self {
-        Refusal::new(Errno(e.errno()), e.to_string())
-    }
-}
 
 /// Where an OSD is: type and name of each bucket above it, the nearest first.
 pub fn location(crush: &CrushMap, osd: OsdId) -> Vec<(String, String)> {

@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use seabed_cluster::options::Layers;
 use seabed_cluster::{
     EntityAddr, EntityAddrVec, EntityName, EntityType, Epoch, GlobalId, Incremental, Now, OsdId,
     OsdMap, OsdStat, OsdSuperblock, PgId, PgStat, Time, UTime, Uuid, feature, pg_state,
 };
+use seabed_denc::Encode;
 use seabed_messages::{
-    MMonCommand, MMonSubscribe, MOsdBoot, MPgStats, Message, Packet, Paxos, Subscription,
+    MMgrOpen, MMonCommand, MMonSubscribe, MOsdBoot, MPgStats, Message, Packet, Paxos, Subscription,
 };
 use seabed_mon::map_log::{MapLog, MemoryLog};
 use seabed_mon::{
@@ -202,6 +204,16 @@ impl World {
     }
 
     pub fn boot(&mut self, session: SessionId, id: i32) {
+        let layers = Layers::new(|name| name.starts_with("osd_"));
+        self.send(
+            session,
+            MMgrOpen {
+                daemon_name: id.to_string(),
+                config: layers.report().to_bytes(0),
+                config_defaults: layers.defaults().to_bytes(0),
+                ..MMgrOpen::default()
+            },
+        );
         let message = boot_message(id, self.map().epoch);
         self.send(session, message);
         self.pass(Duration::from_millis(60));

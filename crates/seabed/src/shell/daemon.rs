@@ -1,4 +1,4 @@
-//! What every daemon does: detach, log, write its pid, mark its folder ready, stop when told.
+//! What every daemon does: detach, write its pid, mark its folder ready, stop when told.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -7,19 +7,6 @@ use anyhow::{Context, Result};
 use seabed_cluster::Uuid;
 use seabed_rados::Conf;
 use tokio::signal::unix::{SignalKind, signal};
-
-/// Logs go to standard error; `SEABED_LOG` chooses what (`info` unless told).
-pub(crate) fn start_logging() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("SEABED_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let logger = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .with_target(false);
-    // A second call (tests) keeps the first logger.
-    let _ = logger.try_init();
-}
 
 /// Leaves the caller's session, so that its terminal and its end do not reach the daemon.
 pub(crate) fn detach() -> Result<()> {

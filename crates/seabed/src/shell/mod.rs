@@ -2,6 +2,7 @@
 
 mod clock;
 pub(crate) mod daemon;
+mod logging;
 pub(crate) mod mon;
 pub(crate) mod osd;
 mod osd_links;
@@ -11,6 +12,6 @@ use anyhow::Result;
 
 /// Runs a future to its end on a runtime of this thread.
 pub(crate) fn run(work: impl Future<Output = Result<()>>) -> Result<()> {
-    daemon::start_logging();
+    logging::start();
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }

@@ -21,7 +21,7 @@ use seabed_rocks::{Limits, RocksKv};
 use tokio::sync::{Notify, mpsc};
 
 use super::clock::Clock;
-use super::daemon;
+use super::{daemon, logging};
 
 /// Arguments of `seabed mon`.
 #[derive(clap::Args)]
@@ -179,6 +179,7 @@ struct Shell {
     mon: Link,
     mgr: Link,
     clock: Clock,
+    logs: logging::Follower,
     wake: Arc<Notify>,
     log: EmbeddedLog<RocksKv>,
     monitor: Monitor,
@@ -212,6 +213,7 @@ impl Shell {
             mon,
             mgr,
             clock,
+            logs: logging::Follower::new(module_path!()),
             wake,
             log,
             monitor,
@@ -269,6 +271,7 @@ impl Shell {
                 },
             }
         }
+        self.logs.follow(self.monitor.log_levels());
         Ok(result?)
     }
 

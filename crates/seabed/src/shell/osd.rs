@@ -16,9 +16,9 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
 use super::clock::Clock;
-use super::daemon;
 use super::osd_links::{Links, PortRange};
 use super::osd_store::{Setup, Store};
+use super::{daemon, logging};
 
 /// Arguments of `seabed osd`.
 #[derive(clap::Args)]
@@ -73,6 +73,7 @@ struct Shell {
     wake: AsyncFd<Wake>,
     links: Links,
     clock: Clock,
+    logs: logging::Follower,
     mons: Vec<SocketAddr>,
     mon_next: usize,
     call_mon_at: Option<Instant>,
@@ -102,7 +103,7 @@ impl Shell {
         };
         let ip = conf.get(entity, "public_addr").map(|a| a.parse::<IpAddr>()).transpose()?;
         let links = Links::open(setup.id, ip, ports)?;
-        let config = osd_config(conf, setup, &links, store.statfs().total)?;
+        let config = osd_config(conf, setup, &links, store.statfs().total);
         let clock = Clock::start();
         let mut out = Outbox::default();
         let osd = Osd::start(config, &mut store, clock.now(), &mut out)?;
@@ -113,6 +114,7 @@ impl Shell {
             wake: watch(wake)?,
             links,
             clock,
+            logs: logging::Follower::new(module_path!()),
             mons,
             mon_next: 0,
             call_mon_at: Some(Instant::now()),
@@ -228,6 +230,7 @@ impl Shell {
                 Level::Error => tracing::error!("{text}"),
             }
         }
+        self.logs.follow(self.osd.log_levels());
         let map = self.osd.map().cloned();
         if let Some(map) = map.as_deref().filter(|m| m.epoch.0 != self.map_epoch) {
             self.map_epoch = map.epoch.0;
@@ -264,24 +267,11 @@ async fn at(time: Option<Instant>) {
     }
 }
 
-fn osd_config(conf: &Conf, setup: &Setup, links: &Links, size: u64) -> Result<OsdConfig> {
+fn osd_config(conf: &Conf, setup: &Setup, links: &Links, size: u64) -> OsdConfig {
     let mut config = OsdConfig::new(setup.fsid, setup.id, links.addrs());
-    let seconds = |name: &str, default: Duration| -> Result<Duration> {
-        let value = conf.fraction(&setup.entity, name)?;
-        match value.map(Duration::try_from_secs_f64) {
-            None => Ok(default),
-            Some(Ok(d)) if !d.is_zero() => Ok(d),
-            Some(_) => bail!("{name} must be a positive number of seconds"),
-        }
-    };
-    config.heartbeat_interval = seconds("osd_heartbeat_interval", config.heartbeat_interval)?;
-    config.heartbeat_grace = seconds("osd_heartbeat_grace", config.heartbeat_grace)?;
-    config.beacon_interval = seconds("osd_beacon_report_interval", config.beacon_interval)?;
-    if let Some(ratio) = conf.fraction(&setup.entity, "osd_failsafe_full_ratio")? {
-        config.failsafe_full_ratio = ratio;
-    }
+    config.file = conf.options(&setup.entity);
     config.metadata = metadata(setup, links, size);
-    Ok(config)
+    config
 }
 
 /// What `ceph osd metadata` shows.

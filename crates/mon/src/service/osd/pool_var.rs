@@ -3,6 +3,7 @@
 //! Invariant: what [`set`] puts into a pool is what a Ceph monitor would, so that any client and
 //! any daemon understands it; what it does not understand itself it refuses.
 
+use seabed_cluster::options::scaled;
 use seabed_cluster::osdmap::{OptValue, Pool, pool_flag, pool_opt};
 use seabed_cluster::{Errno, PoolId};
 
@@ -125,18 +126,6 @@ pub fn whole(val: &str) -> Result<i64, Refusal> {
             "error parsing integer value '{val}': Expected option value to be integer, got '{val}'"
         ))
     })
-}
-
-/// A number with a unit: `10`, `4K`, `1G`, in powers of `base`; bytes may end in `B`.
-pub fn scaled(val: &str, base: u64) -> Option<u64> {
-    let text = if base == 1024 { val.strip_suffix('B').unwrap_or(val) } else { val };
-    let (digits, unit) = match text.char_indices().last() {
-        Some((at, c)) if c.is_ascii_alphabetic() => (&text[..at], c),
-        _ => (text, ' '),
-    };
-    let power = " KMGTPE".find(unit)?;
-    let n: u64 = digits.trim().parse().ok()?;
-    n.checked_mul(base.checked_pow(u32::try_from(power).ok()?)?)
 }
 
 fn switch(val: &str) -> Result<bool, Refusal> {

@@ -1,7 +1,15 @@
-//! A command as it arrives: a JSON object whose `prefix` says which, the rest being arguments.
+//! Commands that people give to daemons (`ceph …`, `ceph tell …`): as they arrive, and the
+//! signatures by which a daemon finds and describes its own.
+//!
+//! A command is a JSON object whose `prefix` says which, the rest being arguments.
 
-use seabed_cluster::{Errno, OsdId};
+mod signature;
+
 use serde_json::{Map, Value};
+
+pub use signature::{describe, describe_told, help_told, prefix};
+
+use crate::{Errno, OsdId};
 
 /// How the answer is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +60,12 @@ impl Refusal {
     /// Any error with a text.
     pub fn new(errno: Errno, text: impl Into<String>) -> Self {
         Self { errno, text: text.into() }
+    }
+}
+
+impl From<seabed_crush::CrushError> for Refusal {
+    fn from(e: seabed_crush::CrushError) -> Self {
+        Refusal::new(Errno(e.errno()), e.to_string())
     }
 }
 
@@ -147,6 +161,7 @@ impl Command {
         let one = |v: &Value| match v {
             Value::String(s) => Some(s.clone()),
             Value::Number(n) => Some(n.to_string()),
+            Value::Bool(b) => Some(b.to_string()),
             _ => None,
         };
         match self.args.get(name) {
