@@ -17,6 +17,7 @@ use crate::history::{MAP_FEATURES, MapHistory};
 use crate::map_log::{Change, LogEntry, LogError, MapLog, Version};
 use crate::options::Settings;
 use crate::purged::PurgedSnaps;
+use crate::service::mute::{Mute, Mutes};
 
 /// Changes of options remembered for `config log`.
 const CONFIG_LOG_MAX: usize = 100;
@@ -83,7 +84,7 @@ pub struct State {
     /// What OSDs said of themselves.
     pub osd_metadata: BTreeMap<OsdId, BTreeMap<String, String>>,
     /// Health checks that are muted.
-    pub mutes: BTreeMap<String, ()>,
+    pub mutes: Mutes,
     /// Snapshots removed and trimmed everywhere.
     pub purged: PurgedSnaps,
 }
@@ -148,7 +149,7 @@ impl State {
             config_log: VecDeque::new(),
             keys: BTreeMap::new(),
             osd_metadata: BTreeMap::new(),
-            mutes: BTreeMap::new(),
+            mutes: Mutes::new(),
             purged: PurgedSnaps::default(),
         };
         state.apply(version, &rest)?;
@@ -190,10 +191,10 @@ impl State {
                 Change::OsdMetadata { osd, metadata } => {
                     self.osd_metadata.insert(*osd, metadata.clone());
                 }
-                Change::Mute { code, muted: true } => {
-                    self.mutes.insert(code.clone(), ());
+                Change::Mute { code, mute: Some(mute) } => {
+                    self.mutes.insert(code.clone(), mute.clone());
                 }
-                Change::Mute { code, muted: false } => {
+                Change::Mute { code, mute: None } => {
                     self.mutes.remove(code);
                 }
             }
@@ -225,7 +226,7 @@ impl State {
     pub fn to_snapshot(&self) -> Bytes {
         let mut out = BytesMut::new();
         let f: Features = MAP_FEATURES;
-        encode_versioned(&mut out, 2, 1, |out| {
+        encode_versioned(&mut out, 3, 3, |out| {
             self.monmap.to_bytes(f).encode(out, f);
             self.maps.base().encode_full(f).encode(out, f);
             let increments: Vec<Bytes> = self.maps.increments().cloned().collect();
@@ -250,7 +251,7 @@ impl State {
     pub fn from_snapshot(bytes: Bytes) -> Result<Self, StateError> {
         let bad = |source| StateError::Decode { what: "snapshot", source };
         let mut r = Reader::new(bytes);
-        let (state, _) = decode_versioned(&mut r, "monitor snapshot", 2, |r, v| {
+        let (state, _) = decode_versioned(&mut r, "monitor snapshot", 3, |r, v| {
             let monmap = MonMap::from_bytes(Bytes::decode(r)?)?;
             let base = Bytes::decode(r)?;
             let increments = Vec::<Bytes>::decode(r)?;
@@ -259,7 +260,7 @@ impl State {
             let log = Vec::<ConfigRow>::decode(r)?;
             let keys = BTreeMap::decode(r)?;
             let osd_metadata = BTreeMap::decode(r)?;
-            let mutes = BTreeMap::decode(r)?;
+            let mutes = if v >= 3 { Mutes::decode(r)? } else { plain_mutes(r)? };
             let purged = if v >= 2 { PurgedSnaps::decode(r)? } else { Default::default() };
             Ok((
                 base,
@@ -297,6 +298,12 @@ impl State {
 
 /// A row of the stored config log.
 type ConfigRow = (u64, UTime, String, Vec<(String, Option<String>, Option<String>)>);
+
+/// Mutes as they were before they could end: codes alone, for good.
+fn plain_mutes(r: &mut Reader) -> Result<Mutes, DecodeError> {
+    let codes = BTreeMap::<String, ()>::decode(r)?.into_keys();
+    Ok(codes.map(|code| (code, Mute { sticky: true, ..Mute::default() })).collect())
+}
 
 fn decode_monmap(bytes: &Bytes) -> Result<MonMap, StateError> {
     MonMap::from_bytes(bytes.clone())

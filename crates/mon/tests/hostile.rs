@@ -3,12 +3,13 @@
 mod common;
 
 use common::*;
+use seabed_cluster::admin::prefix;
 use seabed_cluster::{Epoch, OsdId, PgId, PoolId, Uuid};
 use seabed_messages::{
     MLog, MMonCommand, MMonGetOsdMap, MMonSubscribe, MOsdAlive, MOsdFailure, MOsdPgTemp, MPgStats,
     MPoolOp, MStatfs, Paxos, Subscription,
 };
-use seabed_mon::command::table::{entries, prefix};
+use seabed_mon::command::table::entries;
 use serde_json::{Map, Value, json};
 
 fn values() -> Vec<Value> {

@@ -8,7 +8,8 @@ use common::*;
 use seabed_cluster::osdmap::{flag, pool_flag};
 use seabed_cluster::{Epoch, OsdId, PgId, PoolId, pg_state};
 use seabed_messages::{
-    MMonGetMap, MMonGetVersion, MOsdAlive, MOsdFailure, MOsdMarkMeDown, MOsdPgTemp, Message, Paxos,
+    MMonGetMap, MMonGetVersion, MOsdAlive, MOsdFailure, MOsdMarkMeDown, MOsdPgTemp, Message,
+    Packet, Paxos,
 };
 use seabed_mon::map_log::{LogEntry, MapLog, MemoryLog, Version};
 use seabed_mon::{Input, SessionId};
@@ -487,4 +488,24 @@ fn an_osd_may_go_down_as_often_as_it_likes() {
         w.boot(osds[1], 1);
         assert!(w.map().is_up(OsdId(1)) && w.map().is_in(OsdId(1)));
     }
+}
+
+#[test]
+fn with_nodown_an_osd_that_leaves_stays_up_in_the_map() {
+    let (mut w, c, osds) = healthy();
+    w.ok(c, r#"{"prefix":"osd set","key":"nodown"}"#);
+    let leaving = MOsdMarkMeDown {
+        fsid: FSID,
+        target: OsdId(1),
+        target_addrs: w.map().addrs(OsdId(1)).unwrap().client.clone(),
+        epoch: w.map().epoch,
+        request_ack: true,
+        ..MOsdMarkMeDown::default()
+    };
+    w.take(osds[1]);
+    w.send(osds[1], leaving);
+    w.pass(Duration::from_millis(60));
+    let answered = |p: &Packet| matches!(p.message, Message::OsdMarkMeDown(_));
+    assert!(w.take(osds[1]).iter().any(answered), "it need not wait");
+    assert!(w.map().is_up(OsdId(1)));
 }

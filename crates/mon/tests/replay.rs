@@ -11,6 +11,7 @@ use seabed_cluster::{OsdId, pg_state};
 use seabed_messages::{MOsdAlive, MOsdFailure, MOsdMarkMeDown, MPoolOp, Paxos, pool_op};
 use seabed_mon::SessionId;
 use seabed_mon::map_log::{EmbeddedLog, MapLog, MemoryLog};
+use seabed_mon::service::mute::Mute;
 use seabed_storage::mem::MemKv;
 
 /// A small generator, so that a failing seed says all.
@@ -146,7 +147,7 @@ fn the_embedded_log_keeps_its_order() {
     let entry = |n: u8| LogEntry {
         stamp: start().wall,
         provenance: vec![Provenance::new("client.admin", Door::Command, "x".repeat(2000))],
-        changes: vec![Change::Mute { code: format!("C{n}"), muted: true }],
+        changes: vec![Change::Mute { code: format!("C{n}"), mute: Some(Mute::default()) }],
     };
     let mut log = EmbeddedLog::open(MemKv::new()).unwrap();
     assert_eq!(log.append(Version(0), &entry(1)).unwrap(), Append::Submitted(Version(1)));

@@ -43,6 +43,7 @@ use crate::mon::MonConfig;
 use crate::options::Options;
 use crate::service::cluster_log::ClusterLog;
 use crate::service::health::{self, Checks};
+use crate::service::health_shown::Health;
 use crate::service::services::Services;
 use crate::service::stats::PgMap;
 use crate::session::Session;
@@ -81,6 +82,11 @@ impl View<'_> {
     /// The newest OSD map.
     pub fn map(&self) -> &OsdMap {
         self.state.osdmap()
+    }
+
+    /// What is wrong, with what is muted of it.
+    pub fn told<'a>(&'a self, checks: &'a Checks) -> Health<'a> {
+        Health { checks, mutes: &self.state.mutes, wall: self.now.wall }
     }
 
     /// What is wrong.

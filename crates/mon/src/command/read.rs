@@ -6,7 +6,6 @@ use super::{
     Answer, Command, Format, Reply, View, blocklist, config_read, crush_read, df, misc, osd_df,
     osd_read, pg_read, pool_read, status, table,
 };
-use crate::service::health;
 
 /// Answers a command of the table that is marked as reading.
 pub fn run(view: &View<'_>, command: &Command) -> Answer {
@@ -17,11 +16,12 @@ pub fn run(view: &View<'_>, command: &Command) -> Answer {
         "status" => status::run(view, command),
         "health" => {
             let detail = command.str("detail").as_deref() == Some("detail");
-            let (checks, mutes) = (view.health(), &view.state.mutes);
+            let checks = view.health();
+            let told = view.told(&checks);
             if plain {
-                Ok(Reply::text(health::to_text(&checks, mutes, detail)))
+                Ok(Reply::text(told.text(detail)))
             } else {
-                Ok(Reply::json(&health::to_json(&checks, mutes, detail), command.format))
+                Ok(Reply::json(&told.json(detail), command.format))
             }
         }
         "df" => df::run(view, command),
@@ -47,7 +47,7 @@ pub fn run(view: &View<'_>, command: &Command) -> Answer {
                 "cluster_fingerprint": view.state.monmap.fsid.to_string(),
                 "version": view.config.version,
                 "timestamp": view.now.wall.to_string(),
-                "health": health::to_json(&view.health(), &view.state.mutes, true),
+                "health": view.told(&view.health()).json(true),
                 "osdmap": view.map().dump(),
                 "crushmap": view.map().crush.dump(),
                 "monmap": super::mon_dump::monmap(&view.state.monmap),

@@ -187,7 +187,7 @@ pub fn run(view: &View<'_>, command: &Command) -> Answer {
     let m = &view.state.monmap;
     let value = json!({
         "fsid": m.fsid.to_string(),
-        "health": health::to_json(&checks, &view.state.mutes, false),
+        "health": view.told(&checks).json(false),
         "election_epoch": super::misc::ELECTION_EPOCH,
         "quorum": [0],
         "quorum_names": [view.config.name],
@@ -216,11 +216,11 @@ fn text(view: &View<'_>) -> String {
     let map = view.map();
     let m = &view.state.monmap;
     let checks = view.health();
-    let mutes = &view.state.mutes;
+    let told = view.told(&checks);
     let mut out = format!("  cluster:\n    id:     {}\n", m.fsid);
-    out.push_str(&format!("    health: {}\n", health::overall(&checks, mutes)));
-    for (_, check) in checks.iter().filter(|(c, _)| !mutes.contains_key(**c)) {
-        out.push_str(&format!("            {}\n", check.summary));
+    out.push_str(&format!("    health: {}\n", told.overall()));
+    for line in told.heard().map(|check| check.summary.clone()).chain(told.muted_text()) {
+        out.push_str(&format!("            {line}\n"));
     }
     out.push_str(" \n  services:\n");
     let age = span(quorum_age(view));

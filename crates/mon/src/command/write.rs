@@ -1,6 +1,7 @@
 //! Commands that change something: decisions for the draft, and the answers that leave once they
 //! are durable.
 
+use seabed_cluster::{Errno, UTime};
 use seabed_denc::Bytes;
 
 use super::{
@@ -8,6 +9,10 @@ use super::{
 };
 use crate::draft::Draft;
 use crate::map_log::Change;
+use crate::service::mute::{Mute, parse_span};
+
+/// Health checks muted at most: sticky ones may name what is never raised.
+const MUTES_MAX: usize = 1000;
 
 /// Runs a command of the table that is marked as writing.
 pub fn run(view: &View<'_>, draft: &mut Draft, command: &Command, input: &Bytes) -> Answer {
@@ -15,11 +20,22 @@ pub fn run(view: &View<'_>, draft: &mut Draft, command: &Command, input: &Bytes)
     match prefix {
         "health mute" => {
             let code = command.need("code")?;
-            if !view.health().contains_key(code.as_str()) {
+            let sticky = command.flag("sticky");
+            let until = match command.str("ttl") {
+                Some(ttl) => view.now.wall + parse_span(&ttl)?,
+                None => UTime::ZERO,
+            };
+            let checks = view.health();
+            let check = checks.get(code.as_str());
+            if check.is_none() && !sticky {
                 let text = format!("health alert {code} is not currently raised");
                 return Err(Refusal::not_found(text));
             }
-            draft.change(Change::Mute { code, muted: true });
+            if view.state.mutes.len() >= MUTES_MAX && !view.state.mutes.contains_key(&code) {
+                return Err(Refusal::new(Errno::ENOSPC, "too many mutes"));
+            }
+            let mute = Some(Mute::new(check, until, sticky));
+            draft.change(Change::Mute { code, mute });
             Ok(Reply::default())
         }
         "health unmute" => {
@@ -28,14 +44,14 @@ pub fn run(view: &View<'_>, draft: &mut Draft, command: &Command, input: &Bytes)
                 None => view.state.mutes.keys().cloned().collect(),
             };
             for code in codes.into_iter().filter(|c| view.state.mutes.contains_key(c)) {
-                draft.change(Change::Mute { code, muted: false });
+                draft.change(Change::Mute { code, mute: None });
             }
             Ok(Reply::default())
         }
         _ if prefix.starts_with("config") => config_write::run(view, draft, command, input),
         "pg scrub" | "pg deep-scrub" | "pg repair" => {
             placement::need_pg(view.map(), command)?;
-            Err(Refusal::new(seabed_cluster::Errno::EOPNOTSUPP, "scrubbing is not supported yet"))
+            Err(Refusal::new(Errno::EOPNOTSUPP, "scrubbing is not supported yet"))
         }
         "pg repeer" => placement::repeer(draft, command),
         _ if prefix.starts_with("auth ") => misc::auth(command),

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::service::mute::Mute;
 use seabed_cluster::{Epoch, OsdId, UTime};
 use seabed_denc::{
     Bytes, BytesMut, Decode, DecodeError, Encode, Features, Reader, decode_versioned,
@@ -100,12 +101,12 @@ pub enum Change {
         /// Key and value pairs.
         metadata: BTreeMap<String, String>,
     },
-    /// A health check muted (`true`) or unmuted.
+    /// A health check muted, or no longer.
     Mute {
         /// The check's code.
         code: String,
-        /// Whether it is muted now.
-        muted: bool,
+        /// How it is muted now.
+        mute: Option<Mute>,
     },
 }
 
@@ -171,10 +172,10 @@ impl Encode for Change {
                 osd.encode(out, features);
                 metadata.encode(out, features);
             }
-            Change::Mute { code, muted } => {
-                6u8.encode(out, features);
+            Change::Mute { code, mute } => {
+                7u8.encode(out, features);
                 code.encode(out, features);
-                muted.encode(out, features);
+                mute.encode(out, features);
             }
         });
     }
@@ -193,7 +194,14 @@ impl Decode for Change {
                 },
                 4 => Change::Key { key: String::decode(r)?, value: Option::decode(r)? },
                 5 => Change::OsdMetadata { osd: OsdId::decode(r)?, metadata: BTreeMap::decode(r)? },
-                6 => Change::Mute { code: String::decode(r)?, muted: bool::decode(r)? },
+                // As it was written before mutes could end.
+                6 => {
+                    let code = String::decode(r)?;
+                    let muted = bool::decode(r)?;
+                    let mute = muted.then(|| Mute { sticky: true, ..Mute::default() });
+                    Change::Mute { code, mute }
+                }
+                7 => Change::Mute { code: String::decode(r)?, mute: Option::decode(r)? },
                 kind => {
                     return Err(DecodeError::Invalid {
                         what: "map log change",

@@ -7,6 +7,7 @@ mod decide;
 mod intake;
 mod invariants;
 mod osd_intake;
+mod pace;
 mod propose;
 mod publish;
 mod tell;
@@ -30,10 +31,8 @@ use crate::service::stats::PgMap;
 use crate::session::{Outbox, Peer, SESSIONS_MAX, Session, SessionId};
 use crate::state::{State, StateError};
 
+use pace::Pace;
 use propose::{InFlight, Pending};
-
-/// Proposals that come faster than this are put together.
-const PROPOSE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How soon timers are looked at again that were due but changed nothing (an OSD that may not go
 /// out, say).
@@ -114,7 +113,7 @@ pub struct Monitor {
     queue: VecDeque<Pending>,
     in_flight: Option<InFlight>,
     created_pgs: std::collections::BTreeSet<seabed_cluster::PgId>,
-    last_propose: Option<Time>,
+    pace: Pace,
     housekeeping_at: Option<Time>,
     /// When the map may next tell that snapshots are trimmed.
     prune_after: Time,
@@ -149,7 +148,7 @@ impl Monitor {
             queue: VecDeque::new(),
             in_flight: None,
             created_pgs: Default::default(),
-            last_propose: None,
+            pace: Pace::default(),
             housekeeping_at: None,
             prune_after: now.mono,
             timers_after: now.mono,
@@ -210,12 +209,14 @@ impl Monitor {
         let map = self.state.osdmap();
         let options = self.options();
         let batch = (!self.queue.is_empty() && self.in_flight.is_none())
-            .then(|| self.last_propose.map_or(now.mono, |t| t + PROPOSE_INTERVAL));
+            .then(|| self.pace.next_at().max(now.mono));
         [
             batch,
             self.liveness.wake_at(map, &options).map(|t| t.max(self.timers_after)),
             self.failures.wake_at(now.mono),
             blocklist_wake(map, now).map(|t| t.max(self.timers_after)),
+            // Who is muted may end, by time or by what is wrong.
+            (!self.state.mutes.is_empty()).then_some(self.timers_after),
             self.housekeeping_at,
         ]
         .into_iter()

@@ -260,7 +260,8 @@ impl Monitor {
         let options = self.options();
         let timers = due(self.housekeeping_at)
             || now.mono >= self.timers_after
-                && (due(self.liveness.wake_at(&map, &options))
+                && (!self.state.mutes.is_empty()
+                    || due(self.liveness.wake_at(&map, &options))
                     || due(crate::service::osd::tick::blocklist_wake(&map, now)));
         let queued = self.queue.iter().any(|p| matches!(p.work, Work::Housekeeping));
         if timers && !queued {

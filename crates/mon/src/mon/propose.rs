@@ -7,12 +7,13 @@ use seabed_cluster::{Epoch, Incremental, Now, OsdId, OsdXInfo, PgId, UTime};
 use seabed_denc::Bytes;
 use seabed_messages::{MCommandReply, MMgrCommandReply, MMonCommandAck, MPoolOp, Message, Packet};
 
-use super::{MonError, Monitor, PROPOSE_INTERVAL};
+use super::{MonError, Monitor};
 use crate::command::{Command, Reply};
 use crate::draft::Draft;
 use crate::map_log::{Append, Change, Door, MapLog, Provenance, Version};
+use crate::service::mute::{self, Fate, Mute};
 use crate::service::osd::boot::{self, Boot, Booted};
-use crate::service::osd::{full, pg_temp, pool, snap, tick};
+use crate::service::osd::{full, hold, pg_temp, pool, snap, tick};
 use crate::session::{Level, Outbox, SessionId};
 
 /// Requests that wait to be proposed; beyond it new ones are answered "try again".
@@ -128,7 +129,7 @@ impl Monitor {
         self.queue.push_back(pending);
     }
 
-    /// Proposes what waits, unless the last proposal is too recent or still on its way.
+    /// Proposes what waits, unless the last proposal is still on its way or there were too many.
     pub(super) fn propose_if_due(
         &mut self,
         now: Now,
@@ -136,12 +137,7 @@ impl Monitor {
         out: &mut Outbox,
     ) -> Result<(), MonError> {
         while !self.queue.is_empty() && self.in_flight.is_none() {
-            let recent =
-                self.last_propose.is_some_and(|at| now.mono.saturating_sub(at) < PROPOSE_INTERVAL);
-            if recent {
-                break;
-            }
-            if !self.propose(now, log, out)? {
+            if self.pace.next_at() > now.mono || !self.propose(now, log, out)? {
                 break;
             }
             self.advance(now, log, out)?;
@@ -169,7 +165,7 @@ impl Monitor {
         };
         match log.append(self.state.version, &entry)? {
             Append::Submitted(version) => {
-                self.last_propose = Some(now.mono);
+                self.pace.proposed(now.mono);
                 self.in_flight = Some(InFlight { version, afters });
                 Ok(true)
             }
@@ -178,7 +174,7 @@ impl Monitor {
                 for pending in batch.into_iter().rev() {
                     self.queue.push_front(pending);
                 }
-                self.last_propose = Some(now.mono + RETRY_INTERVAL);
+                self.pace.rest(now.mono, RETRY_INTERVAL);
                 Ok(false)
             }
         }
@@ -218,7 +214,8 @@ impl Monitor {
                 maps(afters);
             }
             Work::MarkMeDown { osd, dead, echo } => {
-                if draft.map().is_up(*osd) && !draft.touches(*osd) {
+                let held = hold::holds(draft.map(), *osd, flag::osd::NODOWN);
+                if draft.map().is_up(*osd) && !held && !draft.touches(*osd) {
                     self.mark_down(draft, *osd, *dead);
                     draft.because(Provenance::new(who, Door::Message, "mark me down"));
                     let text = format!("osd.{osd} marked itself down");
@@ -386,7 +383,28 @@ impl Monitor {
             draft.because(Provenance::new("mon", Door::Monitor, "fullness of pools"));
         }
         draft.close_if_empty();
+        self.decide_mutes(draft, afters);
         Ok(())
+    }
+
+    /// Ends the mutes that are due.
+    fn decide_mutes(&self, draft: &mut Draft, afters: &mut Vec<After>) {
+        if self.state.mutes.is_empty() {
+            return;
+        }
+        let (mutes, now) = (&self.state.mutes, draft.now());
+        for (code, fate) in mute::due(mutes, &self.view(now).health(), now.wall) {
+            let mute = match fate {
+                Fate::Ends(why) => {
+                    let text = format!("Health alert mute {code} cleared ({why})");
+                    afters.push(After::Log(Level::Info, text));
+                    None
+                }
+                Fate::Counts(count) => mutes.get(&code).map(|m| Mute { count, ..m.clone() }),
+            };
+            draft.change(Change::Mute { code, mute });
+            draft.because(Provenance::new("mon", Door::Monitor, "health checks changed"));
+        }
     }
 
     /// Takes what the log committed, tells subscribers, then answers who waited for it.

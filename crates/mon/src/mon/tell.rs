@@ -7,7 +7,6 @@ use super::Monitor;
 use super::propose::ReplyTo;
 use crate::authorize::{Request, authorize};
 use crate::command::{Command, Format, Refusal, Reply, misc, tell};
-use crate::service::health;
 use crate::session::{Outbox, SessionId};
 
 impl Monitor {
@@ -34,7 +33,7 @@ impl Monitor {
     pub(super) fn pong(&self, now: Now, id: SessionId, tid: u64, out: &mut Outbox) {
         let view = self.view(now);
         let status = misc::mon_status(&view);
-        let health = health::to_json(&view.health(), &self.state.mutes, false);
+        let health = view.told(&view.health()).json(false);
         let both = serde_json::json!({"health": health, "mon_status": status});
         let report = crate::command::format::json(&both, Format::JsonPretty) + "\n";
         out.send(id, Packet::with_tid(tid, MPing { report, ..MPing::default() }));

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use seabed_cluster::osdmap::{flag, pool_flag};
 use seabed_cluster::{OsdMap, PgStat, Time, UTime, pg_state};
-use serde_json::{Map, Value, json};
 
 use super::crush_edit;
 use super::osd::hold;
@@ -455,76 +454,6 @@ fn damaged(inputs: &Inputs<'_>, checks: &mut Checks) {
             Vec::new(),
         );
     }
-}
-
-/// The whole: the worst severity of checks not muted.
-pub fn overall(checks: &Checks, mutes: &BTreeMap<String, ()>) -> &'static str {
-    checks
-        .iter()
-        .filter(|(code, _)| !mutes.contains_key(**code))
-        .map(|(_, c)| c.severity)
-        .max()
-        .map_or("HEALTH_OK", Severity::as_str)
-}
-
-/// As JSON; with `detail` line by line.
-pub fn to_json(checks: &Checks, mutes: &BTreeMap<String, ()>, detail: bool) -> Value {
-    let mut out = Map::new();
-    for (code, check) in checks {
-        let mut c = Map::new();
-        c.insert("severity".into(), json!(check.severity.as_str()));
-        c.insert("summary".into(), json!({"message": check.summary, "count": check.count}));
-        if detail {
-            let lines: Vec<Value> = check.detail.iter().map(|m| json!({"message": m})).collect();
-            c.insert("detail".into(), Value::Array(lines));
-        }
-        c.insert("muted".into(), json!(mutes.contains_key(*code)));
-        out.insert((*code).to_string(), Value::Object(c));
-    }
-    let muted: Vec<Value> = mutes
-        .keys()
-        .map(|code| {
-            let known = checks.get(code.as_str());
-            json!({
-                "code": code,
-                "sticky": false,
-                "summary": known.map_or("", |c| c.summary.as_str()),
-                "count": known.map_or(0, |c| c.count),
-            })
-        })
-        .collect();
-    json!({"status": overall(checks, mutes), "checks": out, "mutes": muted})
-}
-
-/// As text: one line, or with `detail` a block for each check.
-pub fn to_text(checks: &Checks, mutes: &BTreeMap<String, ()>, detail: bool) -> String {
-    let shown: Vec<_> = checks.iter().filter(|(c, _)| !mutes.contains_key(**c)).collect();
-    let mut out = overall(checks, mutes).to_string();
-    let summaries: Vec<&str> = shown.iter().map(|(_, c)| c.summary.as_str()).collect();
-    if !summaries.is_empty() {
-        out.push(' ');
-        out.push_str(&summaries.join("; "));
-    }
-    let muted: Vec<&String> = mutes.keys().filter(|m| checks.contains_key(m.as_str())).collect();
-    if !muted.is_empty() {
-        let names: Vec<&str> = muted.iter().map(|m| m.as_str()).collect();
-        out.push_str(&format!(" (muted: {})", names.join(" ")));
-    }
-    out.push('\n');
-    if detail {
-        for (code, check) in checks {
-            let tag = match check.severity {
-                Severity::Warn => "WRN",
-                Severity::Error => "ERR",
-            };
-            let muted = if mutes.contains_key(*code) { "(MUTED) " } else { "" };
-            out.push_str(&format!("{muted}[{tag}] {code}: {}\n", check.summary));
-            for line in &check.detail {
-                out.push_str(&format!("    {line}\n"));
-            }
-        }
-    }
-    out
 }
 
 /// A percentage for the lines of `ceph -s`: `9.756%`.

@@ -3,6 +3,8 @@
 pub mod cluster_log;
 pub mod crush_edit;
 pub mod health;
+pub mod health_shown;
+pub mod mute;
 pub mod osd;
 pub mod services;
 pub mod stats;
