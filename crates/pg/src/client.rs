@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use seabed_cluster::{
-    EntityAddr, EntityName, Errno, HObject, LogOp, ObjectStatSum, OsdMap, PgLogEntry, ReqId,
+    EntityAddr, EntityName, Errno, HObject, LogOp, Now, ObjectStatSum, OsdMap, PgLogEntry, ReqId,
     feature,
 };
 use seabed_denc::Bytes;
@@ -33,6 +33,8 @@ pub struct ClientOp {
     pub addr: EntityAddr,
     /// The message's tid, repeated in the reply.
     pub tid: u64,
+    /// When it came.
+    pub arrived: Now,
     /// Names the request for all time.
     pub reqid: ReqId,
     /// The request.

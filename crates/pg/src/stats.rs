@@ -69,10 +69,8 @@ impl Pg {
                 } else if a.backfills.keys().any(|o| is_too_full(env, *o)) {
                     state |= s::BACKFILL_TOOFULL;
                 } else if !a.backfills.is_empty() {
-                    state |= s::BACKFILLING;
-                }
-                if !self.missing.is_empty() || behind || !a.backfills.is_empty() {
-                    state |= s::DEGRADED;
+                    let waits = !self.may_backfill(env);
+                    state |= if waits { s::BACKFILL_WAIT } else { s::BACKFILLING };
                 }
                 if self.unfound() > 0 {
                     state |= s::RECOVERY_UNFOUND;
@@ -85,7 +83,10 @@ impl Pg {
             }
         }
         if self.member.acting.len() < self.member.size as usize {
-            state |= s::UNDERSIZED | s::DEGRADED;
+            state |= s::UNDERSIZED;
+        }
+        if self.degraded_objects() > 0 {
+            state |= s::DEGRADED;
         }
         if self.member.up != self.member.acting {
             state |= s::REMAPPED;
@@ -152,17 +153,23 @@ impl Pg {
         stat
     }
 
-    fn count_copies(&self, stat: &mut PgStat) {
-        let sum = &mut stat.stats.sum;
-        sum.num_object_copies = sum.num_objects * i64::from(self.member.size);
-        sum.num_objects_missing_on_primary = self.missing.len() as i64;
-        sum.num_objects_unfound = self.unfound() as i64;
+    /// Copies of objects that should be there and are not.
+    pub(crate) fn degraded_objects(&self) -> i64 {
         let lacking: usize = self.primary().map_or(0, |p| {
             self.member.acting.iter().filter_map(|o| p.peers.get(o)).map(|c| c.missing.len()).sum()
         });
         let short = (self.member.size as usize).saturating_sub(self.member.acting.len());
-        sum.num_objects_degraded =
-            (lacking + self.missing.len()) as i64 + short as i64 * sum.num_objects;
+        let objects = self.info.stats.stats.sum.num_objects;
+        (lacking + self.missing.len()) as i64 + short as i64 * objects
+    }
+
+    fn count_copies(&self, stat: &mut PgStat) {
+        let degraded = self.degraded_objects();
+        let sum = &mut stat.stats.sum;
+        sum.num_object_copies = sum.num_objects * i64::from(self.member.size);
+        sum.num_objects_missing_on_primary = self.missing.len() as i64;
+        sum.num_objects_unfound = self.unfound() as i64;
+        sum.num_objects_degraded = degraded;
         let misplaced = self.member.acting.iter().filter(|o| !self.member.up.contains(o)).count();
         sum.num_objects_misplaced = misplaced as i64 * sum.num_objects;
     }

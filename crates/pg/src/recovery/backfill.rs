@@ -68,6 +68,13 @@ pub(crate) fn is_too_full(env: &Env<'_>, osd: OsdId) -> bool {
 }
 
 impl Pg {
+    /// True if the map's flags let copies be filled now. With `norebalance` those of a PG that has
+    /// fewer copies than it should; to move whole ones can wait.
+    pub(crate) fn may_backfill(&self, env: &Env<'_>) -> bool {
+        !env.map.has_flag(flag::map::NOBACKFILL)
+            && (!env.map.has_flag(flag::map::NOREBALANCE) || self.degraded_objects() > 0)
+    }
+
     fn backfill_mut(&mut self, osd: OsdId) -> Option<&mut Backfill> {
         self.active_mut()?.backfills.get_mut(&osd)
     }

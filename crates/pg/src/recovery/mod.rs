@@ -71,7 +71,7 @@ impl Pg {
         }
         let behind = self.active().is_some_and(|a| !a.recovery.active.is_empty())
             || !self.missing.is_empty();
-        if !behind && !env.map.has_flag(flag::map::NOBACKFILL) {
+        if !behind && self.may_backfill(env) {
             self.backfill_step(env)?;
         }
         self.check_clean(env)

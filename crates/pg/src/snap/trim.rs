@@ -34,6 +34,8 @@ enum Stage {
 pub(crate) struct Trim {
     /// Removed by the map and not known to be gone here.
     queue: IntervalSet,
+    /// Those of the queue that count as purged already: clones were found in spite of it.
+    again: IntervalSet,
     stage: Stage,
     /// Changes on their way.
     in_flight: BTreeSet<EVersion>,
@@ -47,6 +49,13 @@ impl Trim {
     /// Snapshots that wait, for the reports.
     pub(crate) fn queue_len(&self) -> u32 {
         u32::try_from(self.queue.size()).unwrap_or(u32::MAX)
+    }
+
+    /// Those of some snapshots that are waiting already.
+    fn queue_overlap(&self, snaps: &IntervalSet) -> IntervalSet {
+        let mut both = self.queue.clone();
+        both.intersect(snaps);
+        both
     }
 
     pub(crate) fn is_trimming(&self) -> bool {
@@ -85,8 +94,34 @@ impl Pg {
             self.info_dirty = true;
         }
         if let Some(trim) = self.trim_mut() {
+            queue.union(&trim.again);
             trim.queue = queue;
         }
+    }
+
+    /// Clones that are here of snapshots which count as purged are trimmed after all. How many
+    /// such snapshots there are.
+    pub fn trim_again(&mut self, env: &mut Env<'_>, purged: &IntervalSet) -> Step<u64> {
+        if self.active().is_none() || purged.is_empty() {
+            return Ok(0);
+        }
+        let mut found = IntervalSet::new();
+        let mut from = SnapId(0);
+        while let Some((snap, _)) = self.next_mapped(env.store, from, 1)? {
+            if purged.contains(snap.0) {
+                found.insert(snap.0, 1);
+            }
+            from = SnapId(snap.0 + 1);
+        }
+        let Some(trim) = self.trim_mut() else { return Ok(0) };
+        found.subtract(&trim.queue_overlap(&found));
+        trim.again.union(&found);
+        trim.queue.union(&found);
+        let count = found.size();
+        if count > 0 {
+            self.trim(env)?;
+        }
+        Ok(count)
     }
 
     /// True if clones may be let go now: nothing else is to be done, and nobody forbids it.
@@ -203,7 +238,14 @@ impl Pg {
 
     /// No copy has a clone for these snapshots.
     fn purge(&mut self, env: &mut Env<'_>, gone: &IntervalSet) -> Step {
-        self.info.purged_snaps.union(gone);
+        let Some(trim) = self.trim_mut() else { return Ok(()) };
+        // What the map has purged before is not reported once more.
+        let mut news = gone.clone();
+        let mut again = trim.again.clone();
+        again.intersect(&news);
+        news.subtract(&again);
+        trim.again.subtract(&again);
+        self.info.purged_snaps.union(&news);
         let tx = self.submit(env, Transaction::new())?;
         let Some(trim) = self.trim_mut() else { return Ok(()) };
         trim.queue.subtract(gone);
@@ -222,9 +264,12 @@ impl Pg {
         let version = self.next_version();
         let trimmed = match self.load_clone(env, clone)? {
             Ok(loaded) => {
-                let none = IntervalSet::new();
                 let removed = env.map.removed_snaps_queue.get(&self.id.pg.pool);
-                loaded.trim(removed.unwrap_or(&none), version, env.now.wall)
+                let mut removed = removed.cloned().unwrap_or_default();
+                if let Some(active) = self.active() {
+                    removed.union(&active.trim.again);
+                }
+                loaded.trim(&removed, version, env.now.wall)
             }
             Err(why) => Err(why),
         };
