@@ -83,6 +83,12 @@ const OBJECTS: &[Script] = &[
         file: "ceph_shape.py",
         takes: Takes::Nothing,
     },
+    Script {
+        name: "osd_tell",
+        interpreter: DEBIAN_PYTHON,
+        file: "osd_tell.py",
+        takes: Takes::Nothing,
+    },
     Script { name: "rados", interpreter: "bash", file: "rados.sh", takes: Takes::WorkDir },
     Script {
         name: "librados",

@@ -78,12 +78,13 @@ impl Osd {
         if self.phase.is_active() {
             return;
         }
-        if u64::from(self.maps.newest().0) >= newest && newest > 0 {
+        let has_all = u64::from(self.maps.newest().0) >= newest && newest > 0;
+        if has_all && self.knows_purged(out) {
             self.boot(now, out);
         }
     }
 
-    fn boot(&mut self, now: Now, out: &mut Outbox) {
+    pub(crate) fn boot(&mut self, now: Now, out: &mut Outbox) {
         let newest = self.maps.newest();
         self.log(out, Level::Info, format_args!("boots with map {newest}"));
         let message = MOsdBoot {
@@ -112,6 +113,7 @@ impl Osd {
                 let since = map.up_from(me);
                 self.phase = Phase::Active { since };
                 self.log(out, Level::Info, format_args!("is up since epoch {since}"));
+                self.plan_look(now);
                 self.beacon(now, out);
                 self.report_soon(now);
             }
@@ -184,6 +186,7 @@ impl Osd {
         let message = MOsdBeacon {
             paxos: Paxos::at(self.epoch().0.into()),
             min_last_epoch_clean: clean.unwrap_or(self.epoch()),
+            last_purged_snaps_scrub: self.maps.superblock.last_purged_snaps_scrub,
             report_interval: i32::try_from(self.config.beacon_interval.as_secs()).unwrap_or(300),
             ..MOsdBeacon::default()
         };

@@ -39,13 +39,36 @@ pub struct OsdConfig {
     pub removal_step: usize,
     /// `osd_max_trimming_pgs`: PGs that trim clones at the same time.
     pub trimming_pgs: usize,
+    /// `osd_scrub_min_interval`: how often clones of purged snapshots are looked for.
+    pub purged_look_interval: Duration,
     /// `osd_failsafe_full_ratio`: the used part of the disk above which no write is taken that
     /// needs room, even before the map says so.
     pub failsafe_full_ratio: f64,
+    /// What benchmarks may take.
+    pub bench: BenchLimits,
     /// Options of the conf file, by name; those of others may be among them.
     pub file: BTreeMap<String, String>,
     /// Limits and times of PGs.
     pub pg: PgConfig,
+}
+
+/// Limits of a benchmark (`ceph tell osd.N bench`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BenchLimits {
+    /// Bytes of one write (`osd_bench_max_block_size`).
+    pub block_max: u64,
+    /// Small writes per second counted on (`osd_bench_small_size_max_iops`).
+    pub small_iops: u64,
+    /// Bytes per second of large writes counted on (`osd_bench_large_size_max_throughput`).
+    pub large_throughput: u64,
+    /// Seconds that it may take so (`osd_bench_duration`).
+    pub seconds: u64,
+}
+
+impl Default for BenchLimits {
+    fn default() -> Self {
+        Self { block_max: 64 << 20, small_iops: 100, large_throughput: 100 << 20, seconds: 30 }
+    }
 }
 
 impl OsdConfig {
@@ -67,7 +90,9 @@ impl OsdConfig {
             waiting_max: 100_000,
             removal_step: 128,
             trimming_pgs: 2,
+            purged_look_interval: Duration::from_secs(86_400),
             failsafe_full_ratio: 0.97,
+            bench: BenchLimits::default(),
             file: BTreeMap::new(),
             pg: PgConfig::default(),
         }

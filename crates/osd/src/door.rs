@@ -37,6 +37,7 @@ impl Osd {
                 self.on_config(now, m, out);
                 Ok(())
             }
+            (Message::MonGetPurgedSnapsReply(m), Peer::Mon) => self.on_purged(now, m, store, out),
             (Message::OsdPgCreate2(_), Peer::Mon) => self.on_pg_create(now, packet, store, out),
             (Message::OsdMarkMeDown(_), Peer::Mon) => {
                 out.stop.get_or_insert_with(|| "marked down as asked".into());
@@ -107,7 +108,7 @@ impl Osd {
         }
         let Message::OsdOp(message) = packet.message else { return Ok(()) };
         let reqid = message.reqid_of(entity, tid);
-        let op = ClientOp { session: id, entity, addr, tid, reqid, message };
+        let op = ClientOp { session: id, entity, addr, tid, arrived: now, reqid, message };
         self.with_pg(now, pg, store, out, |pg, env| pg.client_op(env, op))?;
         Ok(())
     }

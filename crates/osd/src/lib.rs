@@ -21,6 +21,8 @@
 
 #![forbid(unsafe_code)]
 
+mod about;
+mod bench;
 mod boot;
 mod config;
 mod door;
@@ -31,12 +33,13 @@ mod options;
 mod osd;
 mod peers;
 mod pg_query;
+mod purged;
 mod stats;
 mod table;
 mod tell;
 mod trimming;
 
-pub use config::OsdConfig;
+pub use config::{BenchLimits, OsdConfig};
 pub use input::Input;
 pub use osd::{Osd, StartError, mkfs};
 pub use seabed_pg::{Level, Outbox, Peer, PgConfig, SessionId};

@@ -17,7 +17,7 @@ use seabed_storage::{ObjectStore, StoreError, Transaction};
 
 use seabed_pg::Step;
 
-use crate::WIRE;
+use crate::{WIRE, purged};
 
 /// Decoded maps kept in memory.
 const CACHED: usize = 64;
@@ -45,7 +45,7 @@ pub(crate) enum Learned {
 }
 
 /// A named object of the OSD itself.
-fn meta(name: String) -> GhObject {
+pub(crate) fn meta(name: String) -> GhObject {
     let none = Bytes::new();
     HObject::new(PoolId(-1), none.clone(), none, Bytes::from(name), SnapId(0)).into()
 }
@@ -188,6 +188,7 @@ impl Maps {
             self.drop_range(&mut tx, self.superblock.oldest_map, first);
             self.superblock.oldest_map = first;
         }
+        purged::follow(store, &mut tx, &mut self.superblock.purged_snaps_last, &learned)?;
         self.superblock.newest_map = last;
         self.superblock.current_epoch = last;
         self.superblock.cluster_osdmap_trim_lower_bound =

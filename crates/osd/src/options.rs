@@ -53,6 +53,10 @@ macro_rules! time {
 const BOUND: &[Bound] = &[
     number!("osd_backfill_scan_max", pg.backfill_scan),
     time!("osd_beacon_report_interval", beacon_interval),
+    number!("osd_bench_duration", bench.seconds),
+    number!("osd_bench_large_size_max_throughput", bench.large_throughput),
+    number!("osd_bench_max_block_size", bench.block_max),
+    number!("osd_bench_small_size_max_iops", bench.small_iops),
     number!("osd_client_watch_timeout", pg.limits.watch_timeout_seconds),
     number!("osd_default_notify_timeout", pg.limits.notify_timeout_seconds),
     number!("osd_failsafe_full_ratio", failsafe_full_ratio),
@@ -83,6 +87,7 @@ const BOUND: &[Bound] = &[
     number!("osd_recovery_max_active", pg.recovery_active),
     number!("osd_recovery_max_chunk", pg.push_chunk),
     number!("osd_recovery_max_omap_entries_per_chunk", pg.push_omap),
+    time!("osd_scrub_min_interval", purged_look_interval),
     time!("osd_snap_trim_sleep", pg.snap_trim_sleep),
 ];
 
@@ -154,6 +159,9 @@ impl Osd {
         };
         within(&mut self.report_at, self.config.stats_interval);
         within(&mut self.beacon_at, self.config.beacon_interval);
+        if self.phase.is_active() {
+            self.plan_look(now);
+        }
         within(&mut self.heartbeat.next, self.config.heartbeat_interval);
         if self.mon_connected {
             let config = self.options.layers.report().to_bytes(WIRE);

@@ -12,10 +12,12 @@ use seabed_pg::{Env, Ids, Level, Outbox, Peer, Pg, Request, SessionId, Step};
 use seabed_storage::{ObjectStore, StoreError, TxId};
 use thiserror::Error;
 
+use crate::bench::Bench;
 use crate::boot::Phase;
 use crate::heartbeat::Heartbeat;
 use crate::maps::{self, Maps};
 use crate::options::Options;
+use crate::purged::Look;
 use crate::trimming::Trimming;
 use crate::{Input, OsdConfig};
 
@@ -79,6 +81,8 @@ pub struct Osd {
     pub(crate) fullness_told: u32,
     pub(crate) committed: TxId,
     pub(crate) ids: Ids,
+    pub(crate) bench: Option<Bench>,
+    pub(crate) look: Look,
 }
 
 /// Makes an empty store one of an OSD; the transaction must be durable before the OSD starts.
@@ -133,10 +137,13 @@ impl Osd {
             fullness_told: 0,
             committed: TxId::default(),
             ids: Ids::default(),
+            bench: Bench::leftovers(store)?,
+            look: Look::default(),
         };
         let newest = osd.maps.newest();
         osd.map = osd.maps.get(store, newest)?;
         osd.load_pgs(now, store, out)?;
+        osd.bench_goes_on(now, store, out)?;
         Ok(osd)
     }
 
@@ -196,6 +203,7 @@ impl Osd {
         out: &mut Outbox,
     ) -> Step {
         self.sessions.remove(&id);
+        self.leave_bench(id);
         for pg in self.pg_ids() {
             self.with_pg(now, pg, store, out, |pg, env| pg.session_closed(env, id))?;
         }
@@ -214,6 +222,7 @@ impl Osd {
         for id in self.pg_ids() {
             self.with_pg(now, id, store, out, |pg, env| pg.committed(env, through))?;
         }
+        self.bench_goes_on(now, store, out)?;
         self.watch_fullness(now, store, out)
     }
 
@@ -226,6 +235,7 @@ impl Osd {
             }
         }
         self.remove_some(now, store, out)?;
+        self.look_tick(now, store, out)?;
         self.report_tick(now, store, out)
     }
 
@@ -233,7 +243,8 @@ impl Osd {
     pub fn wake_at(&self) -> Option<Time> {
         let pgs = self.pgs.values().filter_map(|pg| pg.wake_at());
         let removal = (!self.removing.is_empty()).then_some(Time::ZERO);
-        let own = [self.boot_wake(), self.heartbeat.wake_at(), self.report_at, self.beacon_at];
+        let (boot, heartbeat) = (self.boot_wake(), self.heartbeat.wake_at());
+        let own = [boot, heartbeat, self.report_at, self.beacon_at, self.look_wake()];
         pgs.chain(own.into_iter().flatten()).chain(removal).min()
     }
 

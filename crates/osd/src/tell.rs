@@ -1,20 +1,18 @@
 //! What an OSD is asked about itself (`ceph tell osd.0 …`, `ceph pg 1.0 query`): one table, from
 //! which commands are found and described.
 //!
-//! Options set here hold until the process ends. Nothing else is changed by a command.
+//! Options set here hold until the process ends. What a benchmark writes is taken away again.
+//! Nothing else is changed by a command.
 
-use bytes::Bytes;
 use seabed_cluster::admin::{Command, Format, Refusal, describe_told, help_told, prefix};
 use seabed_cluster::{Errno, Now, PgId, SpgId, options};
 use seabed_messages::{MCommandReply, Message, Packet};
 use seabed_pg::{Outbox, Peer, SessionId, Step};
 use seabed_storage::ObjectStore;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::bench::Asker;
 use crate::{Osd, pg_query};
-
-/// Requests that one answer shows; it says how many there are.
-const OPS_SHOWN: usize = 1000;
 
 /// What a command does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +22,10 @@ enum What {
     Version,
     Status,
     PerfDump,
+    PerfSchema,
     OpsInFlight,
+    Blocklist,
+    Bench,
     PgQuery,
 }
 
@@ -34,8 +35,16 @@ const TABLE: &[(&str, &str, What)] = &[
     ("help", "list the commands", What::Help),
     ("version", "show this OSD's version", What::Version),
     ("status", "show this OSD's state", What::Status),
-    ("perf dump", "show counters", What::PerfDump),
+    ("perf dump [logger:CephString] [counter:CephString]", "show counters", What::PerfDump),
+    ("perf schema", "say what counters mean", What::PerfSchema),
     ("dump_ops_in_flight", "show requests that are not answered", What::OpsInFlight),
+    ("ops", "show requests that are not answered", What::OpsInFlight),
+    ("dump_blocklist", "show clients that are shut out", What::Blocklist),
+    (
+        "bench [count:CephInt] [size:CephInt] [object_size:CephInt] [object_num:CephInt]",
+        "write COUNT bytes (1G), SIZE at a time (4M), into new objects or OBJECT_NUM made before",
+        What::Bench,
+    ),
     ("pg pgid:CephPgid cmd:CephChoices=query", "show a placement group", What::PgQuery),
     ("query pgid:CephPgid", "show a placement group", What::PgQuery),
 ];
@@ -46,8 +55,8 @@ fn table() -> impl Iterator<Item = (&'static str, &'static str)> {
     own.chain(options::COMMANDS.iter().map(|(_, sig, help)| (*sig, *help)))
 }
 
-/// The answer, or what the client gets instead.
-type Answer = Result<Value, Refusal>;
+/// The answer, one value after the other, or what the client gets instead.
+pub(crate) type Answer = Result<Vec<Value>, Refusal>;
 
 fn refused<T>(errno: Errno, text: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal::new(errno, text))
@@ -65,123 +74,79 @@ impl Osd {
     ) -> Step {
         let (tid, Message::Command(m)) = (packet.tid, &packet.message) else { return Ok(()) };
         let (answer, format) = match Command::parse(&m.command) {
-            Ok(command) => (self.told(now, &command, store, out)?, command.format),
-            Err(refusal) => (Err(refusal), Format::Plain),
+            Ok(command) => {
+                let asker = Asker { session, tid, format: command.format };
+                (self.told(now, asker, &command, store, out)?, command.format)
+            }
+            Err(refusal) => (Some(Err(refusal)), Format::Plain),
+        };
+        if let Some(answer) = answer {
+            self.answer(Asker { session, tid, format }, answer, out);
+        }
+        Ok(())
+    }
+
+    /// Sends an answer.
+    pub(crate) fn answer(&self, to: Asker, answer: Answer, out: &mut Outbox) {
+        let text = |value: &Value| match to.format {
+            Format::Json => value.to_string(),
+            // People read it too.
+            _ => format!("{value:#}\n"),
         };
         let reply = match answer {
-            Ok(value) => MCommandReply {
-                output: Bytes::from(match format {
-                    Format::Json => value.to_string(),
-                    // People read it too.
-                    _ => format!("{value:#}\n"),
-                }),
+            Ok(values) => MCommandReply {
+                output: values.iter().map(text).collect::<String>().into(),
                 ..MCommandReply::default()
             },
             Err(Refusal { errno, text: status }) => {
                 MCommandReply { result: errno.wire(), status, ..MCommandReply::default() }
             }
         };
-        out.send(Peer::Client(session), Packet::with_tid(tid, reply));
-        Ok(())
+        out.send(Peer::Client(to.session), Packet::with_tid(to.tid, reply));
     }
 
+    /// The answer; `None`: it comes later.
     fn told(
         &mut self,
         now: Now,
+        asker: Asker,
         command: &Command,
         store: &mut dyn ObjectStore,
         out: &mut Outbox,
-    ) -> Step<Answer> {
+    ) -> Step<Option<Answer>> {
         let me = format!("osd.{}", self.config.whoami);
         if let Some(answer) = self.options.layers.answer(&me, command) {
-            self.options_changed(now, out);
-            return Ok(answer);
+            let of_it = |sig: &str| prefix(sig) == command.prefix;
+            if options::COMMANDS.iter().any(|(perm, sig, _)| *perm == "rw" && of_it(sig)) {
+                self.options_changed(now, out);
+            }
+            return Ok(Some(answer.map(|value| vec![value])));
         }
         let Some((.., what)) = TABLE.iter().find(|(sig, ..)| prefix(sig) == command.prefix) else {
             let known: Vec<String> = table().map(|(sig, _)| prefix(sig)).collect();
             let (wanted, known) = (&command.prefix, known.join(", "));
             let text = format!("command not known: '{wanted}'; an OSD can be told: {known}");
-            return Ok(refused(Errno::EINVAL, text));
+            return Ok(Some(refused(Errno::EINVAL, text)));
         };
-        Ok(match what {
-            What::Descriptions => Ok(describe_told(table())),
-            What::Help => Ok(help_told(table())),
-            What::Version => Ok(self.version()),
-            What::Status => Ok(self.status()),
-            What::PerfDump => Ok(self.counters(store)),
-            What::OpsInFlight => Ok(self.ops_in_flight()),
-            What::PgQuery => return self.pg_query(now, command, store, out),
-        })
-    }
-
-    fn version(&self) -> Value {
-        let text = |key: &str| self.config.metadata.get(key).cloned().unwrap_or_default();
-        let whole = text("ceph_version");
-        let kind = whole.rsplit(' ').next().unwrap_or_default().trim_matches(['(', ')']);
-        json!({
-            "version": text("ceph_version_short"),
-            "release": text("ceph_release"),
-            "release_type": kind,
-        })
-    }
-
-    fn status(&self) -> Value {
-        let block = &self.maps.superblock;
-        json!({
-            "cluster_fsid": block.cluster_fsid.to_string(),
-            "osd_fsid": block.osd_fsid.to_string(),
-            "whoami": self.config.whoami.0,
-            "state": self.phase.name(),
-            "oldest_map": self.maps.oldest().0,
-            "newest_map": self.maps.newest().0,
-            "num_pgs": self.pgs.len(),
-        })
-    }
-
-    fn counters(&self, store: &dyn ObjectStore) -> Value {
-        let space = store.statfs();
-        let count = |f: fn(&seabed_pg::Pg) -> bool| self.pgs.values().filter(|pg| f(pg)).count();
-        json!({
-            "osd": {
-                "op_wip": self.pgs.values().map(|pg| pg.requests().count()).sum::<usize>(),
-                "numpg": self.pgs.len(),
-                "numpg_primary": count(|pg| pg.is_primary()),
-                "numpg_replica": count(|pg| pg.is_member() && !pg.is_primary()),
-                "numpg_stray": count(|pg| !pg.is_member()),
-                "numpg_removing": self.removing.len(),
-                "heartbeat_to_peers": self.heartbeat.peers().count(),
-                "map_epoch": self.epoch().0,
-                "num_sessions": self.sessions.len(),
-                "waiting_for_map": self.waiting_map.len(),
-                "stat_bytes": space.total,
-                "stat_bytes_used": space.total.saturating_sub(space.available),
-                "stat_bytes_avail": space.available,
+        let one = |value| Ok(vec![value]);
+        Ok(Some(match what {
+            What::Descriptions => one(describe_told(table())),
+            What::Help => one(help_told(table())),
+            What::Version => one(self.version()),
+            What::Status => one(self.status()),
+            What::PerfDump => {
+                let (logger, counter) = (command.str("logger"), command.str("counter"));
+                one(self.counters(store, logger.as_deref(), counter.as_deref()))
+            }
+            What::PerfSchema => one(Osd::counter_schema()),
+            What::OpsInFlight => one(self.ops_in_flight(now)),
+            What::Blocklist => Ok(self.blocklist()),
+            What::Bench => match self.begin_bench(now, asker, command, store, out)? {
+                Ok(()) => return Ok(None),
+                Err(refusal) => Err(refusal),
             },
-        })
-    }
-
-    fn ops_in_flight(&self) -> Value {
-        let all = self.pgs.values().flat_map(|pg| pg.requests().map(|r| (pg.id(), r)));
-        let show = |(pg, (op, point)): (SpgId, (&seabed_pg::ClientOp, &str))| {
-            let m = &op.message;
-            let ops: Vec<&str> = m.ops.iter().map(|o| o.op.name()).collect();
-            let object = String::from_utf8_lossy(&m.object);
-            let ops = ops.join(",");
-            let text = format!("osd_op({} {} {object} [{ops}] e{})", op.reqid, pg.pg, m.epoch.0);
-            json!({
-                "description": text,
-                "type_data": {
-                    "flag_point": point,
-                    "client_info": {
-                        "client": op.entity.to_string(),
-                        "client_addr": op.addr.to_string(),
-                        "tid": op.tid,
-                    },
-                },
-            })
-        };
-        let count: usize = self.pgs.values().map(|pg| pg.requests().count()).sum();
-        json!({"ops": all.take(OPS_SHOWN).map(show).collect::<Vec<_>>(), "num_ops": count})
+            What::PgQuery => self.pg_query(now, command, store, out)?.map(|value| vec![value]),
+        }))
     }
 
     fn pg_query(
@@ -190,7 +155,7 @@ impl Osd {
         command: &Command,
         store: &mut dyn ObjectStore,
         out: &mut Outbox,
-    ) -> Step<Answer> {
+    ) -> Step<Result<Value, Refusal>> {
         let text = match command.need("pgid") {
             Ok(text) => text,
             Err(_) => return Ok(refused(Errno::EINVAL, "no pgid specified")),

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use seabed_cluster::{
-    Collection, GhObject, HObject, OsdId, PgId, SnapId, SnapSet, SpgId, osdmap::flag, pg_state,
+    Collection, GhObject, HObject, IntervalSet, OsdId, PgId, PoolId, SnapId, SnapSet, SpgId,
+    osdmap::flag, pg_state,
 };
 use seabed_denc::Decode;
 use seabed_storage::ObjectStore;
@@ -171,6 +172,27 @@ fn nobody_trims_while_it_is_forbidden() {
     assert!(stats.iter().all(|s| s.state() & (pg_state::SNAPTRIM | pg_state::SNAPTRIM_WAIT) == 0));
     world.client.forget_snap(snap);
     world.mon.change().new_flags = (flags & !flag::map::NOSNAPTRIM) as i32;
+    finish(&mut world);
+    assert_eq!(check_clones(&world), 0);
+}
+
+#[test]
+fn clones_that_were_left_of_purged_snapshots_are_found() {
+    let mut world = World::new(3, 3, 3, 2, 2);
+    world.config.purged_look_interval = std::time::Duration::from_secs(5);
+    let mut world = ready(world);
+    world.run(2000);
+    assert!(snapshot(&mut world));
+    world.run(4000);
+    world.settle(100_000);
+    assert!(check_clones(&world) > 0);
+    // It counts as purged, and nobody has trimmed it.
+    let snap = *world.client.snaps.keys().next().unwrap();
+    let mut purged = IntervalSet::new();
+    purged.insert(snap, 1);
+    world.mon.change().new_purged_snaps.insert(PoolId(1), purged);
+    world.client.forget_snap(snap);
+    world.run(20_000);
     finish(&mut world);
     assert_eq!(check_clones(&world), 0);
 }

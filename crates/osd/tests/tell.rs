@@ -2,10 +2,11 @@
 
 mod world;
 
-use seabed_cluster::OsdId;
+use seabed_cluster::{Collection, GhObject, OsdId};
 use seabed_denc::Bytes;
 use seabed_messages::{MCommand, MConfig, Message, OpCode, OsdOp, Packet};
 use seabed_osd::{Input, Peer, SessionId};
+use seabed_storage::ObjectStore;
 use serde_json::{Value, json};
 use world::World;
 use world::guests::Guests;
@@ -46,6 +47,15 @@ fn of_itself() {
     assert_eq!(status["newest_map"], g.world.mon.map.epoch.0);
     let (_, _, perf) = tell(&mut g, s, r#"{"prefix":"perf dump"}"#);
     assert_eq!((&perf["osd"]["numpg_primary"], &perf["osd"]["op_wip"]), (&json!(1), &json!(0)));
+    let one = r#"{"prefix":"perf dump","logger":"osd","counter":"numpg"}"#;
+    assert_eq!(tell(&mut g, s, one).2, json!({"osd": {"numpg": 1}}));
+    let none = r#"{"prefix":"perf dump","logger":"nosuch"}"#;
+    assert_eq!(tell(&mut g, s, none).2, json!({}));
+    let (_, _, schema) = tell(&mut g, s, r#"{"prefix":"perf schema"}"#);
+    assert_eq!(schema["osd"]["stat_bytes"]["units"], "bytes");
+    let names =
+        |value: &Value| value["osd"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&schema), names(&perf));
     let (code, _, all) = tell(&mut g, s, r#"{"prefix":"get_command_descriptions"}"#);
     assert_eq!((code, &all["cmd002"]["sig"]), (0, &json!(["version"])));
     let (_, _, help) = tell(&mut g, s, r#"{"prefix":"help"}"#);
@@ -185,4 +195,59 @@ fn requests_that_are_not_answered_are_shown() {
     let text = ops["ops"][0]["description"].as_str().unwrap();
     assert!(text.contains("1.0 object [writefull]"), "{text}");
     assert_eq!(g.world.nodes[other].osd.as_ref().map(|o| o.whoami()), None::<OsdId>);
+}
+
+/// Objects of benchmarks that a node has.
+fn of_benchmarks(g: &Guests, node: usize) -> usize {
+    let store = &g.world.nodes[node].store;
+    let all = store.list(&Collection::Meta, &GhObject::min(), &GhObject::max(), 10_000).unwrap().0;
+    all.iter().filter(|o| o.hobj.name.starts_with(b"osd_bench")).count()
+}
+
+#[test]
+fn a_benchmark_writes_and_takes_away_what_it_wrote() {
+    let (mut g, s) = ready();
+    let bench = |g: &mut Guests, args: &str| {
+        g.heard(s);
+        let command = vec![format!(r#"{{"prefix":"bench"{args}}}"#)];
+        g.say(s, Packet::with_tid(9, MCommand { command, ..MCommand::default() }));
+    };
+    for args in [
+        r#","count":409601,"size":4096"#,
+        r#","count":40960,"size":4096,"object_size":8192,"object_num":3"#,
+    ] {
+        bench(&mut g, args);
+        assert!(g.heard(s).is_empty() && of_benchmarks(&g, g.primary()) > 1);
+        // Another waits for its turn, by being refused.
+        assert_eq!(tell(&mut g, s, r#"{"prefix":"bench"}"#).0, -16);
+        let mut heard = Vec::new();
+        for _ in 0..200 {
+            g.world.run(50);
+            heard.extend(g.heard(s));
+        }
+        let [Packet { tid: 9, message: Message::CommandReply(m), .. }] = &heard[..] else {
+            panic!("{heard:?}");
+        };
+        let told: Value = serde_json::from_slice(&m.output).unwrap();
+        assert_eq!((m.result, &told["blocksize"]), (0, &json!(4096)));
+        assert!(told["bytes_written"].as_u64().unwrap() >= 40960);
+        assert!(told["elapsed_sec"].is_number() && told["iops"].is_number());
+        assert_eq!(of_benchmarks(&g, g.primary()), 0);
+    }
+    // Who leaves, and an OSD that dies, leave nothing behind.
+    bench(&mut g, r#","count":409600,"size":4096"#);
+    g.close(s);
+    g.world.run(5000);
+    assert_eq!(of_benchmarks(&g, g.primary()), 0);
+    let (mut g, s) = ready();
+    let command = vec![r#"{"prefix":"bench","count":409600,"size":4096}"#.to_owned()];
+    g.say(s, Packet::with_tid(9, MCommand { command, ..MCommand::default() }));
+    let node = g.primary();
+    while of_benchmarks(&g, node) < 5 {
+        g.world.run(1);
+    }
+    g.world.kill(node);
+    g.world.start(node);
+    g.world.run(5000);
+    assert_eq!(of_benchmarks(&g, node), 0);
 }

@@ -122,7 +122,7 @@ pub const TABLE: &[Known] = &[
         "104857600",
         "bytes per second that a benchmark of large writes counts on",
     )
-    .at_least(1),
+    .within(1, 1 << 40),
     opt("osd_bench_max_block_size", Size, "67108864", "bytes of one write of a benchmark at most")
         .within(1, 1 << 30),
     opt(
@@ -131,7 +131,7 @@ pub const TABLE: &[Known] = &[
         "100",
         "writes per second that a benchmark of small ones counts on",
     )
-    .at_least(1),
+    .within(1, 1_000_000),
     opt("osd_client_message_size_cap", Size, "524288000", "bytes of requests in an OSD"),
     opt("osd_client_op_priority", Uint, "63", "how much clients' requests matter"),
     opt("osd_client_watch_timeout", Int, "30", "seconds of silence after which a watcher is gone")
@@ -230,7 +230,8 @@ pub const TABLE: &[Known] = &[
     opt("osd_recovery_op_priority", Uint, "3", "how much recovery matters"),
     opt("osd_recovery_sleep", Float, "0.000000", "seconds between steps of recovery"),
     opt("osd_scrub_max_interval", Float, "604800.000000", "seconds between scrubs at most"),
-    opt("osd_scrub_min_interval", Float, "86400.000000", "seconds between scrubs at least"),
+    opt("osd_scrub_min_interval", Float, "86400.000000", "seconds between scrubs at least")
+        .within(60, YEAR),
     opt("osd_snap_trim_sleep", Float, "0.000000", "seconds between steps of snapshot trimming")
         .within(0, YEAR),
     opt("rbd_cache", Bool, "true", "whether librbd caches"),

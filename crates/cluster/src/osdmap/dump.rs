@@ -10,15 +10,19 @@ use super::{IntervalSet, OsdMap, Pool};
 use crate::text::number;
 use crate::{AddrKind, EntityAddr, EntityAddrVec, OsdId, PoolId, release_name};
 
+/// `entity_addr_t` in JSON.
+impl EntityAddr {
+    /// `{type, addr, nonce}`.
+    pub fn dump(&self) -> Value {
+        json!({"type": self.kind.as_str(), "addr": self.ip_text(), "nonce": self.nonce})
+    }
+}
+
 /// `entity_addrvec_t` in JSON.
 impl EntityAddrVec {
     /// `{"addrvec": [{type, addr, nonce}]}`.
     pub fn dump(&self) -> Value {
-        let one = |a: &EntityAddr| {
-            let kind = a.kind.as_str();
-            json!({"type": kind, "addr": a.ip_text(), "nonce": a.nonce})
-        };
-        json!({"addrvec": self.0.iter().map(one).collect::<Vec<_>>()})
+        json!({"addrvec": self.0.iter().map(EntityAddr::dump).collect::<Vec<_>>()})
     }
 
     /// Address and nonce as old fields have it: of the legacy address, else of any.

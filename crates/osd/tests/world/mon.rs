@@ -7,7 +7,7 @@ use seabed_cluster::{
     feature, osdmap::flag,
 };
 use seabed_denc::Bytes;
-use seabed_messages::{MMonGetVersionReply, MOsdMap, Message, Packet};
+use seabed_messages::{MMonGetPurgedSnapsReply, MMonGetVersionReply, MOsdMap, Message, Packet};
 
 use super::FSID;
 
@@ -180,6 +180,17 @@ impl Mon {
                     handle: m.handle,
                     newest,
                     oldest: 1,
+                    ..Default::default()
+                };
+                return vec![(n, reply.into())];
+            }
+            Message::MonGetPurgedSnaps(m) => {
+                let epochs = self.history.iter().filter(|map| map.epoch >= m.start);
+                let told = epochs.map(|map| (map.epoch, map.new_purged_snaps.clone()));
+                let reply = MMonGetPurgedSnapsReply {
+                    start: m.start,
+                    last: m.last,
+                    purged_snaps: told.collect(),
                     ..Default::default()
                 };
                 return vec![(n, reply.into())];
