@@ -141,7 +141,7 @@ impl Osd {
         store: &mut dyn ObjectStore,
         out: &mut Outbox,
     ) -> Step {
-        if !self.look_wake().is_some_and(|at| at <= now.mono) {
+        if self.look_wake().is_none_or(|at| at > now.mono) {
             return Ok(());
         }
         if self.look.left.is_empty() {
