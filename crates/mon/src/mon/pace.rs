@@ -66,7 +66,7 @@ mod tests {
         }
         assert_eq!(now.saturating_sub(begin), 20 * INTERVAL);
         // A quiet second saves up for twenty.
-        now = now + Duration::from_secs(1);
+        now += Duration::from_secs(1);
         let mut again = 0;
         while pace.next_at() <= now {
             pace.proposed(now);
