@@ -113,6 +113,7 @@ impl World {
             entity: reqid.name,
             addr: EntityAddr::default(),
             tid: self.tid,
+            arrived: Now::default(),
             reqid,
             message: Box::new(message),
         };
