@@ -31,6 +31,11 @@ same() {
   of=$(sum exported)
   [ "$of" = "$(sum "$2")" ] || fail "rbd export $1 is not $2"
 }
+# mapped IMAGE: stock `rbd` finds its object map right. (What is wrong it only flags.)
+mapped() {
+  stock object-map check --no-progress "$pool/$1" 2>check.err || fail "object map of $1"
+  if stock info "$pool/$1" | grep -q invalid; then fail "object map of $1: $(cat check.err)"; fi
+}
 # field IMAGE NAME: of stock `rbd info`.
 field() { stock info "$pool/$1" --format json | python3 -c "import json, sys; print(json.load(sys.stdin)['$2'])"; }
 
@@ -64,8 +69,7 @@ ours import one "$pool/a"
 stock import --no-progress one "$pool/b"
 same a one
 same b one
-stock object-map check --no-progress "$pool/a"
-[ "$(stock info "$pool/a" --format json | grep -c invalid || true)" = 0 ] || fail "flags of a"
+mapped a
 ours export "$pool/a" - | cmp - one
 ours import - "$pool/c" <one
 same c one
@@ -85,7 +89,7 @@ stock bench --io-type write --io-size 4K --io-total 64K "$pool/a" >/dev/null
 same a@s1 one
 ours snap rollback "$pool/a@s1"
 same a one
-stock object-map check --no-progress "$pool/a"
+mapped a
 stock snap create --no-progress "$pool/a@s2"
 [ "$(ours snap ls "$pool/a" | tr '\n' ' ')" = "s1 s2 " ] || fail "snap ls"
 ours resize "$pool/a" --size 20M --allow-shrink
@@ -95,7 +99,7 @@ same a@s2 one
 ours resize "$pool/a" --size 41M
 truncate -s 41M cut
 same a cut
-stock object-map check --no-progress "$pool/a"
+mapped a
 refused 'allow-shrink' ours resize "$pool/a" --size 1M
 
 echo "# clones"
@@ -117,7 +121,7 @@ ours snap create "$pool/v1@inner"
 ours flatten "$pool/v1"
 same v1 written
 same v1@inner written
-stock object-map check --no-progress "$pool/v1"
+mapped v1
 ours snap unprotect "$pool/a@s1"
 ours snap rm "$pool/v1@inner"
 ours rm "$pool/v1"

@@ -205,7 +205,9 @@ impl Inner {
         });
         let missing: Vec<(u64, Bytes)> = in_parallel(jobs).await?.into_iter().flatten().collect();
         let numbers: Vec<u64> = missing.iter().map(|(object, _)| *object).collect();
-        self.will_write(held, &numbers).await?;
+        // Snapshots have the copied object too: the head's is not changed since the last of them.
+        let shared = header.has(feature::FAST_DIFF) && !header.snapshots.is_empty();
+        self.will_exist(held, &numbers, if shared { EXISTS_CLEAN } else { EXISTS }).await?;
         self.will_copy_up(header, &numbers).await?;
         let jobs = missing.into_iter().map(|(object, bytes)| {
             let target = Arc::clone(&target);

@@ -10,7 +10,7 @@ use crate::error::during;
 use crate::image::{Image, Inner};
 use crate::layout::Piece;
 use crate::lock::Held;
-use crate::object_map::{ObjectMap, Update};
+use crate::object_map::{EXISTS, ObjectMap, Update};
 use crate::parallel::{each_in_parallel, in_parallel};
 use crate::target::{Change, Source, Target};
 use crate::{RbdError, names};
@@ -191,11 +191,21 @@ impl Inner {
         held: &Held,
         objects: &[u64],
     ) -> Result<Vec<u64>, RbdError> {
+        self.will_exist(held, objects, EXISTS).await
+    }
+
+    /// As [`Inner::will_write`]; `state` says whether they differ from the last snapshot.
+    pub(crate) async fn will_exist(
+        &self,
+        held: &Held,
+        objects: &[u64],
+        state: u8,
+    ) -> Result<Vec<u64>, RbdError> {
         let mut map = held.map.lock().await;
         let Some(map) = map.as_mut() else { return Ok(Vec::new()) };
         let fresh = objects.iter().copied().filter(|object| !map.may_exist(*object)).collect();
-        let updates: Vec<Update> =
-            objects.iter().filter_map(|object| map.before_write(*object)).collect();
+        let updates = objects.iter().filter_map(|object| map.before_write(*object));
+        let updates: Vec<Update> = updates.map(|update| Update { state, ..update }).collect();
         for update in joined(updates) {
             self.store_update(map, update).await?;
         }
