@@ -285,7 +285,11 @@ impl Known {
         let known = match self.kind {
             Bool => text.parse().map(Value::Bool).ok(),
             Int | Uint => text.parse::<i64>().map(|n| json!(n)).ok(),
-            Float => text.parse::<f64>().map(|n| json!(n)).ok(),
+            // A whole one is told without a fraction.
+            Float => text.parse::<f64>().ok().map(|n| match n {
+                n if n.fract() == 0.0 && n.abs() < 1e15 => json!(n as i64),
+                n => json!(n),
+            }),
             // Sizes are told as text, by an old habit.
             Str | Size | Log => None,
         };
@@ -384,6 +388,7 @@ mod tests {
         assert_eq!(json("osd_max_write_size", "90"), "90");
         assert_eq!(json("osd_map_message_max", "40"), 40);
         assert_eq!(json("osd_snap_trim_sleep", "0.500000"), 0.5);
+        assert_eq!(json("osd_snap_trim_sleep", "0.000000").to_string(), "0");
         assert_eq!(json("rbd_cache", "true"), true);
     }
 }
