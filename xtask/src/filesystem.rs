@@ -1,5 +1,5 @@
-//! A file system on an image (`rbd-fuse`, a loop device, ext4) that is written while OSDs are killed
-//! with -9, one, two at once, all: no error, every file whole, `e2fsck` finds nothing to say.
+//! A file system on an image (`rbd-fuse`, a loop device, ext4) that is written while OSDs are
+//! killed with -9, one, two at once, all: no error, every file whole, `e2fsck` has nothing to say.
 //! `xtask/interop/filesystem.sh` is what writes. Needs root: it mounts.
 
 use std::{

@@ -161,7 +161,10 @@ impl Osd {
 
     /// Clients and ranges that the map shuts out: two lists, one behind the other.
     pub(crate) fn blocklist(&self) -> Vec<Value> {
-        let one = |(addr, until): (&EntityAddr, &UTime)| json!({"entity_addr_t": addr.dump(), "expire_time": until.to_string()});
+        let one = |(addr, until): (&EntityAddr, &UTime)| {
+            let until = until.to_string();
+            json!({"entity_addr_t": addr.dump(), "expire_time": until})
+        };
         let lists = self.map.as_ref().map(|map| {
             let ranges = map.range_blocklist.iter().map(one).collect();
             vec![map.blocklist.iter().map(one).collect(), ranges]

@@ -96,8 +96,8 @@ impl Layers {
         Ok(json!({}))
     }
 
-    /// `injectargs`: `--name=value` and `--name value`, in one string or in several. All of them or,
-    /// if one is wrong, none.
+    /// `injectargs`: `--name=value` and `--name value`, in one string or in several. All of them
+    /// or, if one is wrong, none.
     fn inject(&mut self, args: &[String]) -> Answer {
         let mut after = self.clone();
         let mut words = args.iter().flat_map(|a| a.split_whitespace());
