@@ -77,8 +77,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             })
         })?;
     }
-    for suite in if args.full { &Suite::ALL[..] } else { &[Suite::Trixie] } {
-        steps.run_if_possible(suite.step(), || suite::show(*suite, args.full, &build_seabed()?))?;
+    if args.full {
+        for suite in Suite::ALL {
+            steps.run_if_possible(suite.step(), || suite::show(suite, true, &build_seabed()?))?;
+        }
+    } else {
+        let why =
+            "only with --full: what a fresh chroot and the short set cost is not measured yet";
+        steps.skip("upstream's programs", why);
     }
     steps.run("faults", || faults::play_all(&build_seabed()?, None, None))?;
     steps.run("demo", || demo::show(&build_seabed()?))?;
