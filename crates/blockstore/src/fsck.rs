@@ -7,7 +7,6 @@ use seabed_cluster::{Collection, GhObject};
 use seabed_denc::Decode;
 use seabed_storage::{BlockDevice, KeyValue, ObjectStore, StoreError};
 
-use crate::membership::belongs;
 use crate::onode::{Onode, Super};
 use crate::owners::{Owners, walk};
 use crate::store::BlockStore;
@@ -114,7 +113,7 @@ impl<K: KeyValue, D: BlockDevice> BlockStore<K, D> {
             let at_home = match home {
                 keys::Home::Named(c) => self.collections.contains_key(&c),
                 keys::Home::ByHash => collections
-                    .any(|(c, &bits)| matches!(c, Collection::Pg(_)) && belongs(c, bits, &o)),
+                    .any(|(c, &bits)| matches!(c, Collection::Pg(_)) && c.may_hold(bits, &o)),
             };
             if !at_home {
                 problems.push(Problem::NoCollection(Box::new(o.clone())));

@@ -26,7 +26,6 @@ mod extent;
 mod fsck;
 mod keys;
 mod label;
-mod membership;
 mod mkfs;
 #[cfg(test)]
 mod nonsense;

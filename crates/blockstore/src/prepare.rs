@@ -15,7 +15,6 @@ use crate::allocator::Allocator;
 use crate::cache::Cache;
 use crate::extent::Segment;
 use crate::keys;
-use crate::membership::belongs;
 use crate::onode::{AllocHint, Onode, Super};
 use crate::shared::SharedMap;
 use crate::view::{InFlight, Layer, View};
@@ -262,7 +261,7 @@ impl<K: KeyValue, D: BlockDevice> Prepare<'_, K, D> {
 
     fn find(&mut self, c: &Collection, o: &GhObject) -> Result<Option<Onode>> {
         let bits = self.bits(c)?;
-        if !belongs(c, bits, o) {
+        if !c.may_hold(bits, o) {
             return Ok(None);
         }
         let key = keys::object(c, o);
@@ -279,7 +278,7 @@ impl<K: KeyValue, D: BlockDevice> Prepare<'_, K, D> {
         if let Some(onode) = self.find(c, o)? {
             return Ok(onode);
         }
-        if !belongs(c, self.bits(c)?, o) {
+        if !c.may_hold(self.bits(c)?, o) {
             return Err(self.invalid("the object does not belong in the collection"));
         }
         Ok(Onode { id: self.new_id(), ..Onode::default() })
@@ -378,7 +377,7 @@ impl<K: KeyValue, D: BlockDevice> Prepare<'_, K, D> {
         if o == to {
             return Err(self.invalid("an object cloned onto itself"));
         }
-        if !belongs(c, self.bits(c)?, to) {
+        if !c.may_hold(self.bits(c)?, to) {
             return Err(self.invalid("the object does not belong in the collection"));
         }
         self.remove(c, to)?;
@@ -398,7 +397,7 @@ impl<K: KeyValue, D: BlockDevice> Prepare<'_, K, D> {
             return Err(self.invalid("the new name is taken"));
         }
         let onode = self.existing(c, o)?;
-        if !belongs(to_c, self.bits(to_c)?, to) {
+        if !to_c.may_hold(self.bits(to_c)?, to) {
             return Err(self.invalid("the object does not belong in the collection"));
         }
         self.put(c, o, None);

@@ -8,7 +8,6 @@ use seabed_denc::Encode;
 use seabed_storage::{BlockDevice, KeyValue, StoreError, TxOp};
 
 use crate::keys;
-use crate::membership::{belongs, seed_fits};
 use crate::onode::CollectionRecord;
 use crate::prepare::Prepare;
 
@@ -57,7 +56,7 @@ impl<K: KeyValue, D: BlockDevice> Prepare<'_, K, D> {
     }
 
     fn put_collection(&mut self, c: &Collection, bits: Option<u32>) -> Result {
-        if bits.is_some_and(|bits| !seed_fits(c, bits)) {
+        if bits.is_some_and(|bits| !c.seed_fits(bits)) {
             return Err(self.invalid("the seed does not fit into the bits"));
         }
         match bits {
@@ -91,7 +90,7 @@ impl<K: KeyValue, D: BlockDevice> Prepare<'_, K, D> {
                         .ok_or(StoreError::Inconsistent("an object's key that is none"))?;
                     let mut pgs =
                         self.collections().iter().filter(|(c, _)| matches!(c, Collection::Pg(_)));
-                    if !pgs.any(|(c, &bits)| belongs(c, bits, &o)) {
+                    if !pgs.any(|(c, &bits)| c.may_hold(bits, &o)) {
                         return Err(self.invalid("an object would fall out of the collection"));
                     }
                 }

@@ -13,7 +13,6 @@ use crate::allocator::Allocator;
 use crate::cache::Cache;
 use crate::extent::{SEGMENT_BLOCKS, Segment, Slot, place};
 use crate::label::Label;
-use crate::membership::belongs;
 use crate::onode::{Onode, Super};
 use crate::prepare::{Collections, DataWrite, Parts, Prepared, prepare};
 use crate::shared::SharedMap;
@@ -286,7 +285,7 @@ impl<K: KeyValue, D: BlockDevice> BlockStore<K, D> {
 
     pub(crate) fn onode(&self, c: &Collection, o: &GhObject) -> Result<Arc<Onode>> {
         let missing = || StoreError::NoObject(Box::new(o.clone()));
-        if !belongs(c, self.bits(c)?, o) {
+        if !c.may_hold(self.bits(c)?, o) {
             return Err(missing());
         }
         let key = keys::object(c, o);

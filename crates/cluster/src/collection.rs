@@ -6,7 +6,7 @@ use std::str::FromStr;
 use seabed_denc::{BytesMut, Decode, DecodeError, Encode, Features, Reader};
 
 use crate::pgid::NotPgId;
-use crate::{SnapId, SpgId};
+use crate::{GhObject, SnapId, SpgId};
 
 /// Which collection an object of a store is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -18,6 +18,34 @@ pub enum Collection {
     Pg(SpgId),
     /// Objects of a PG that are still being received.
     Temp(SpgId),
+}
+
+impl Collection {
+    /// Whether an object may be in it, when it has `bits` bits of the hash for its own.
+    pub fn may_hold(&self, bits: u32, object: &GhObject) -> bool {
+        if object.hobj.max {
+            return false;
+        }
+        match self {
+            Collection::Meta | Collection::Temp(_) => true,
+            Collection::Pg(pg) => {
+                let pool = pg.pg.pool.0;
+                // Objects still being received carry the pool's number mirrored below -1.
+                let temp = -2 - pool;
+                (object.hobj.pool.0 == pool || object.hobj.pool.0 == temp)
+                    && object.shard == pg.shard
+                    && pg.pg.contains_bits(bits, object.hobj.hash)
+            }
+        }
+    }
+
+    /// Whether its seed fits into `bits` bits of the hash.
+    pub fn seed_fits(&self, bits: u32) -> bool {
+        match self {
+            Collection::Meta | Collection::Temp(_) => true,
+            Collection::Pg(pg) => bits <= 32 && (bits == 32 || pg.pg.seed >> bits == 0),
+        }
+    }
 }
 
 const META: u8 = 0;

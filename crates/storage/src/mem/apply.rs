@@ -48,32 +48,6 @@ type Apply<T = ()> = Result<T, &'static str>;
 const NO_COLLECTION: &str = "the collection does not exist";
 const NO_OBJECT: &str = "the object does not exist";
 
-/// Whether an object may be in a collection of `bits` bits.
-pub(super) fn belongs(c: &Collection, bits: u32, o: &GhObject) -> bool {
-    if o.hobj.max {
-        return false;
-    }
-    match c {
-        Collection::Meta | Collection::Temp(_) => true,
-        Collection::Pg(pg) => {
-            let pool = pg.pg.pool.0;
-            // Objects still being received carry the pool's number mirrored below -1.
-            let temp = -2 - pool;
-            (o.hobj.pool.0 == pool || o.hobj.pool.0 == temp)
-                && o.shard == pg.shard
-                && pg.pg.contains_bits(bits, o.hobj.hash)
-        }
-    }
-}
-
-/// Whether a collection's seed fits into `bits` bits of the hash.
-pub(super) fn seed_fits(c: &Collection, bits: u32) -> bool {
-    match c {
-        Collection::Meta | Collection::Temp(_) => true,
-        Collection::Pg(pg) => bits <= 32 && (bits == 32 || pg.pg.seed >> bits == 0),
-    }
-}
-
 impl State {
     /// Applies a transaction; after an error the state is somewhere in the middle of it.
     pub(super) fn apply(&mut self, tx: &Transaction) -> Result<(), StoreError> {
@@ -93,7 +67,7 @@ impl State {
     fn holds_together(&self) -> bool {
         let all = self.collections.iter();
         let mut objects = all.flat_map(|(c, m)| m.objects.keys().map(move |o| (c, m.bits, o)));
-        objects.all(|(c, bits, o)| belongs(c, bits, o))
+        objects.all(|(c, bits, o)| c.may_hold(bits, o))
     }
 
     fn collection(&mut self, c: &Collection) -> Apply<&mut MemCollection> {
@@ -116,7 +90,7 @@ impl State {
     ) -> Apply<bool> {
         let collection = self.collection(c)?;
         if create && !collection.objects.contains_key(o) {
-            if !belongs(c, collection.bits, o) {
+            if !c.may_hold(collection.bits, o) {
                 return Err("the object does not belong in the collection");
             }
             collection.objects.insert(o.clone(), Arc::default());
@@ -207,7 +181,7 @@ impl State {
                 if self.collections.contains_key(c) {
                     return Err("the collection exists");
                 }
-                if !seed_fits(c, *bits) {
+                if !c.seed_fits(*bits) {
                     return Err("the seed does not fit into the bits");
                 }
                 let new = MemCollection { bits: *bits, objects: BTreeMap::new() };
@@ -234,7 +208,7 @@ impl State {
     }
 
     fn set_bits(&mut self, c: &Collection, bits: u32) -> Apply {
-        if !seed_fits(c, bits) {
+        if !c.seed_fits(bits) {
             return Err("the seed does not fit into the bits");
         }
         self.collection(c)?.bits = bits;
@@ -249,7 +223,7 @@ impl State {
             return Err("the destination is not the part that is split off");
         }
         let objects = std::mem::take(&mut self.collection(c)?.objects);
-        let (moved, stay) = objects.into_iter().partition(|(o, _)| belongs(to, bits, o));
+        let (moved, stay) = objects.into_iter().partition(|(o, _)| to.may_hold(bits, o));
         self.collection(c)?.objects = stay;
         self.collection(to)?.objects = moved;
         self.set_bits(c, bits)
