@@ -299,7 +299,7 @@ impl Osd {
             Ok(plan) => plan,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let space = store.statfs();
+        let space = store.room();
         let reserve = space.total as f64 * (1.0 - self.config.failsafe_full_ratio);
         if plan.room().saturating_add(reserve as u64) > space.available {
             return Ok(Err(no_room()));
