@@ -8,6 +8,8 @@ import re
 import subprocess
 import sys
 
+from shape import shape
+
 # Commands whose JSON must have Ceph's fields.
 JSON = """
 status
@@ -123,29 +125,6 @@ NAMED = re.compile(
 )
 
 
-def shape(value, path=""):
-    """The set of 'path: kind' of a JSON value; lists and named maps are folded into one entry."""
-    if isinstance(value, dict):
-        if NAMED.search(path):
-            return {f"{path}.*"}
-        found = {f"{path}: object"}
-        for key, item in value.items():
-            found |= shape(item, f"{path}.{key}")
-        return found
-    if isinstance(value, list):
-        found = {f"{path}[]"}
-        for item in value:
-            found |= shape(item, f"{path}[]")
-        return found
-    if isinstance(value, bool):
-        kind = "bool"
-    elif isinstance(value, (int, float)):
-        kind = "number"
-    else:
-        kind = type(value).__name__
-    return {f"{path}: {kind}"}
-
-
 # What depends on the machine, on timing or on the mgr's plug-ins, none of which are Seabed's.
 ELSEWHERE = re.compile(
     r"\.(available_modules|active_clients|network_ping_times)\[\]."
@@ -171,7 +150,7 @@ def main():
         done = run([*command.split(), "-f", "json"])
         print(f"## {command} -> {done.returncode}")
         try:
-            for entry in sorted(shape(json.loads(done.stdout))):
+            for entry in sorted(shape(json.loads(done.stdout), NAMED)):
                 if not ELSEWHERE.search(entry):
                     print(entry)
         except ValueError:

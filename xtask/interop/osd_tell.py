@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 
+from shape import shape
+
 COUNTERS = "op_wip numpg numpg_primary numpg_replica numpg_stray numpg_removing heartbeat_to_peers".split()
 COUNTERS += "stat_bytes stat_bytes_used stat_bytes_avail".split()
 OPTIONS = "osd_max_write_size osd_map_message_max osd_snap_trim_sleep osd_max_pgls debug_osd".split()
@@ -32,27 +34,6 @@ injectargs
 bench
 pg
 """.strip().splitlines()
-
-
-def shape(value, path=""):
-    """The set of 'path: kind' of a JSON value; lists are folded into one entry."""
-    if isinstance(value, dict):
-        found = {f"{path}: object"}
-        for key, item in value.items():
-            found |= shape(item, f"{path}.{key}")
-        return found
-    if isinstance(value, list):
-        found = {f"{path}[]"}
-        for item in value:
-            found |= shape(item, f"{path}[]")
-        return found
-    if isinstance(value, bool):
-        kind = "bool"
-    elif isinstance(value, (int, float)):
-        kind = "number"
-    else:
-        kind = type(value).__name__
-    return {f"{path}: {kind}"}
 
 
 def documents(text):

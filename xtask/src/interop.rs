@@ -139,6 +139,7 @@ impl Show<'_> {
     pub(crate) fn run(&self, seabed: &Path, keep: Option<&Path>) -> Result<()> {
         let scratch = test::Scratch::new("interop")?;
         let dir = keep.unwrap_or(scratch.path());
+        copy_scripts(dir)?;
         let ours = Side::seabed(seabed, &dir.join("seabed"), SEABED_PORT)?;
         let theirs = Side::ceph(&dir.join("ceph"), CEPH_PORT)?;
         let mut failures = Vec::new();
@@ -203,9 +204,7 @@ impl Show<'_> {
 
     fn transcript(&self, script: &Script, side: &Side, dir: &Path) -> Result<PathBuf> {
         let out = dir.join(format!("{}.{}.txt", script.name, side.name()));
-        // A chroot shares only this folder.
         let file = dir.join(script.file);
-        fs::copy(Path::new("xtask/interop").join(script.file), &file)?;
         let mut command = self.tools.command(script.interpreter);
         command.arg(&file).arg(side.conf()).arg("rbd");
         if script.takes != Takes::Nothing {
@@ -230,6 +229,19 @@ impl Show<'_> {
         }
         fs::canonicalize(&out).with_context(|| out.display().to_string())
     }
+}
+
+/// A chroot shares only the folder worked in: the scripts, and what they have in common, go there.
+fn copy_scripts(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir)?;
+    for entry in fs::read_dir("xtask/interop")? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|kind| kind == "py" || kind == "sh") {
+            let name = path.file_name().context("a script has no name")?;
+            fs::copy(&path, dir.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// The block tools use two pools. Ceph's clusters still admit clients older than mimic, so that
