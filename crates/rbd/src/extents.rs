@@ -3,7 +3,7 @@
 //! An object's history is its clones, oldest first, and the head. Each clone says what it shares
 //! with the next; all else of the two differs.
 
-use seabed_cluster::SnapId;
+use seabed_cluster::{IntervalSet, SnapId};
 use seabed_denc::{Bytes, Decode, DecodeError, Reader, decode_versioned};
 
 /// One of an object's contents.
@@ -74,19 +74,19 @@ impl History {
         let before = from.and_then(|from| self.at(from));
         let size = |index: Option<usize>| index.map_or(0, |index| self.versions[index].size);
         let (old, new) = (size(before), self.at(to).map_or(0, |at| self.versions[at].size));
-        let changed = match (before, self.at(to)) {
-            (None, None) => Vec::new(),
-            (None, Some(_)) | (Some(_), None) => vec![(0, old.max(new))],
+        let mut changed = IntervalSet::new();
+        match (before, self.at(to)) {
+            (None, None) => {}
+            (None, Some(_)) | (Some(_), None) => changed.insert(0, old.max(new)),
             (Some(first), Some(last)) => {
-                let pairs = self.versions[first.min(last)..=last].windows(2);
-                union(
-                    pairs.flat_map(|pair| holes(&pair[0].overlap, pair[0].size.max(pair[1].size))),
-                )
+                for pair in self.versions[first.min(last)..=last].windows(2) {
+                    changed.union(&pair[0].not_shared(pair[0].size.max(pair[1].size)));
+                }
             }
-        };
+        }
         let mut out = Vec::new();
-        for (start, end) in changed {
-            let end = end.min(old.max(new));
+        for (start, length) in changed.iter() {
+            let end = (start + length).min(old.max(new));
             let middle = new.clamp(start, end.max(start));
             if start < middle {
                 out.push((start, middle, true));
@@ -99,37 +99,16 @@ impl History {
     }
 }
 
-/// What of `0..end` is in none of the extents.
-fn holes(extents: &[(u64, u64)], end: u64) -> Vec<(u64, u64)> {
-    let mut sorted: Vec<(u64, u64)> =
-        extents.iter().map(|(offset, length)| (*offset, offset.saturating_add(*length))).collect();
-    sorted.sort_unstable();
-    let mut out = Vec::new();
-    let mut at = 0;
-    for (start, stop) in sorted {
-        if at < start.min(end) {
-            out.push((at, start.min(end)));
+impl Version {
+    /// What of the first `size` bytes it does not share with the next.
+    fn not_shared(&self, size: u64) -> IntervalSet {
+        let mut rest = IntervalSet::new();
+        rest.insert(0, size);
+        for (offset, length) in &self.overlap {
+            rest.erase(*offset, *length);
         }
-        at = at.max(stop);
+        rest
     }
-    if at < end {
-        out.push((at, end));
-    }
-    out
-}
-
-/// Ranges, joined where they touch.
-fn union(ranges: impl Iterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
-    let mut sorted: Vec<(u64, u64)> = ranges.collect();
-    sorted.sort_unstable();
-    let mut out: Vec<(u64, u64)> = Vec::new();
-    for (start, end) in sorted {
-        match out.last_mut() {
-            Some(last) if start <= last.1 => last.1 = last.1.max(end),
-            _ => out.push((start, end)),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

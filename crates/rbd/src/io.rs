@@ -57,11 +57,8 @@ impl Image {
         let header = inner.header().await?;
         check(offset, data.len() as u64, header.size)?;
         let pieces: Vec<Piece> = header.layout.pieces(offset, data.len() as u64).collect();
-        let mut objects: Vec<u64> = pieces.iter().map(|piece| piece.object).collect();
-        objects.sort_unstable();
-        objects.dedup();
         // Of a cloned image's objects those that are new need what the parent has.
-        let fresh = inner.will_write(&held, &objects).await?;
+        let fresh = inner.will_write(&held, &pieces).await?;
         let target = Arc::new(Target::new(inner, &header, self.parent()));
         let jobs = pieces.into_iter().map(|piece| {
             let target = Arc::clone(&target);
@@ -86,22 +83,14 @@ impl Image {
         let whole = |p: &Piece| p.length == size && !target.is_over_parent(p.object);
         let (gone, parts): (Vec<Piece>, Vec<Piece>) =
             header.layout.pieces(offset, length).partition(whole);
-        let mut there = Vec::new();
-        let mut objects = Vec::new();
-        {
+        let there: Vec<Piece> = {
             let map = held.map.lock().await;
             let may_exist = |object| map.as_ref().is_none_or(|map| map.may_exist(object));
-            for piece in parts {
-                // What does not exist is zero, unless the parent shows.
-                if may_exist(piece.object) || target.is_over_parent(piece.object) {
-                    objects.push(piece.object);
-                    there.push(piece);
-                }
-            }
-        }
-        objects.sort_unstable();
-        objects.dedup();
-        let fresh = inner.will_write(&held, &objects).await?;
+            // What does not exist is zero, unless the parent shows.
+            let shows = |p: &Piece| may_exist(p.object) || target.is_over_parent(p.object);
+            parts.into_iter().filter(shows).collect()
+        };
+        let fresh = inner.will_write(&held, &there).await?;
         let jobs = there.into_iter().map(|piece| {
             let target = Arc::clone(&target);
             let fresh = fresh.contains(&piece.object);
@@ -145,7 +134,7 @@ impl Image {
             [piece] => piece,
             _ => return Err(wrong("it crosses a stripe unit")),
         };
-        let fresh = !inner.will_write(&held, &[piece.object]).await?.is_empty();
+        let fresh = !inner.will_write(&held, &[piece]).await?.is_empty();
         let target = Target::new(inner, &header, self.parent());
         let change = Change::CompareAndWrite(compare, data);
         let done = target.change(piece, change, fresh).await;
@@ -184,17 +173,17 @@ fn whole(bytes: Bytes, length: u64) -> Bytes {
 }
 
 impl Inner {
-    /// Says in the object map that objects exist, before they are written. Those of them are
-    /// returned that certainly did not.
-    pub(crate) async fn will_write(
-        &self,
-        held: &Held,
-        objects: &[u64],
-    ) -> Result<Vec<u64>, RbdError> {
-        self.will_exist(held, objects, EXISTS).await
+    /// Says in the object map that the objects of these pieces exist, before they are written.
+    /// Those of them are returned that certainly did not.
+    async fn will_write(&self, held: &Held, pieces: &[Piece]) -> Result<Vec<u64>, RbdError> {
+        let mut objects: Vec<u64> = pieces.iter().map(|piece| piece.object).collect();
+        objects.sort_unstable();
+        objects.dedup();
+        self.will_exist(held, &objects, EXISTS).await
     }
 
-    /// As [`Inner::will_write`]; `state` says whether they differ from the last snapshot.
+    /// The same of numbered objects, in order; `state` says whether they differ from the last
+    /// snapshot.
     pub(crate) async fn will_exist(
         &self,
         held: &Held,
