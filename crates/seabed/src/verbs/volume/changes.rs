@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::output::Format;
 use super::progress::Bar;
+use super::transfer::into_new;
 
 /// Bytes read from an image or a stream at a time.
 const PIECE: u64 = 4 << 20;
@@ -47,15 +48,7 @@ pub(super) async fn export(
         let mut output = std::io::stdout();
         return super::interruptible(write(image, from, to, &mut output, format)).await;
     }
-    let mut output = File::create_new(file).with_context(|| file.display().to_string())?;
-    let result = super::interruptible(write(image, from, to, &mut output, format)).await;
-    if result.is_err()
-        && let Err(error) = std::fs::remove_file(file)
-    {
-        eprintln!("seabed: the unfinished {} stays: {error}", file.display());
-    }
-    result?;
-    Ok(output.sync_all()?)
+    into_new(file, async |output| write(image, from, to, output, format).await).await
 }
 
 async fn write(

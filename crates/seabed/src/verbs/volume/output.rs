@@ -1,11 +1,12 @@
 //! What verbs print: for people, as JSON, as YAML.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use anyhow::Result;
 use seabed_rbd::{Image, feature_names};
 use serde_json::{Map, Value, json};
+
+use crate::output::print;
 
 /// A form of output.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -22,7 +23,9 @@ impl Format {
     /// Prints names, one a line.
     pub(crate) fn list(self, names: &[String]) -> Result<()> {
         match self {
-            Format::Plain => print(names.iter().map(|name| format!("{name}\n")).collect()),
+            Format::Plain => {
+                Ok(print(&names.iter().map(|name| format!("{name}\n")).collect::<String>())?)
+            }
             _ => self.show(&json!(names)),
         }
     }
@@ -35,14 +38,8 @@ impl Format {
             Format::Yaml => yaml(value, 0, &mut text),
             Format::Plain => plain(value, 0, &mut text),
         }
-        print(text)
+        Ok(print(&text)?)
     }
-}
-
-fn print(text: String) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    Ok(out.flush()?)
 }
 
 /// What an image is; names of fields are Ceph's.

@@ -112,15 +112,25 @@ pub(super) async fn export(image: &Image, file: &Path) -> Result<()> {
     if file == Path::new("-") {
         return interruptible(drain(image, &mut std::io::stdout(), None)).await;
     }
-    let made = File::create_new(file);
-    let mut output = match made {
+    into_new(file, async |output| {
+        let sparse = output.try_clone()?;
+        drain(image, output, Some(sparse)).await
+    })
+    .await
+}
+
+/// Makes a file, durable when this returns; one that is not finished is removed again.
+pub(super) async fn into_new(
+    file: &Path,
+    fill: impl AsyncFnOnce(&mut File) -> Result<()>,
+) -> Result<()> {
+    let mut output = match File::create_new(file) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             bail!("{} exists: it is not overwritten", file.display())
         }
         made => made.with_context(|| file.display().to_string())?,
     };
-    let sparse = output.try_clone()?;
-    let result = interruptible(drain(image, &mut output, Some(sparse))).await;
+    let result = interruptible(fill(&mut output)).await;
     if result.is_err()
         && let Err(error) = std::fs::remove_file(file)
     {
