@@ -12,7 +12,7 @@ mod tally;
 
 use std::time::Duration;
 
-use seabed_cluster::{ObjectLocator, SnapId};
+use seabed_cluster::{Errno, ObjectLocator, SnapId};
 use seabed_denc::Bytes;
 use seabed_messages::OsdOp;
 use seabed_objecter::{OpReply, OpRequest, OpTarget, RequestId};
@@ -80,9 +80,6 @@ pub(crate) struct Mind {
     pub(crate) ringing: Option<(RequestId, usize)>,
 }
 
-/// EBLOCKLISTED.
-const SHUT_OUT: i32 = -108;
-
 impl World {
     /// A client in its present life.
     pub(crate) fn who(&self, n: usize) -> Who {
@@ -139,7 +136,7 @@ impl World {
 
     /// What a client asked for is answered. The answer in words, or what is wrong with it.
     pub(crate) fn answered(&mut self, n: usize, what: Ask, reply: &OpReply) -> Result<(), String> {
-        if reply.result == SHUT_OUT && self.plan.work == Work::Image {
+        if reply.result == Errno::EBLOCKLISTED.wire() && self.plan.work == Work::Image {
             return self.is_shut_out(n);
         }
         match what {
