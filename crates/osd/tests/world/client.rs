@@ -225,10 +225,13 @@ impl Client {
             }
         }
         let mut out = Vec::new();
+        // Many wait for a PG that is away; CRUSH is asked once for each.
+        let mut primaries = BTreeMap::new();
         for (tid, p) in &mut self.pending {
             let raw = map.object_pg(&p.message.locator, &p.message.object);
             let Some(pg) = raw.and_then(|raw| map.raw_to_pg(raw)) else { continue };
-            let Some(OsdId(n)) = map.map_pg(pg).acting_primary else {
+            let primary = primaries.entry(pg).or_insert_with(|| map.map_pg(pg).acting_primary);
+            let Some(OsdId(n)) = *primary else {
                 p.target = None;
                 continue;
             };
