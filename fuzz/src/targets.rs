@@ -1,10 +1,10 @@
 //! Decoders, each tried on raw bytes.
 
+use seabed_cluster::admin::Command;
 use seabed_cluster::{Incremental, MonMap, OsdMap, feature};
 use seabed_crush::CrushMap;
 use seabed_denc::{Bytes, Decode, Encode};
 use seabed_messages::{Header, Packet, RawMessage};
-use seabed_mon::command::parse::Command;
 use seabed_storage::Transaction;
 
 /// `u16 kind | u16 version | u16 compat | u32 front length | front | data`.
