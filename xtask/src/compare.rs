@@ -39,7 +39,7 @@ const CEPH_PORT: u16 = 41_000;
 const DOCUMENT: &str = "docs/performance.md";
 const MARKS: [&str; 2] = ["<!-- measured: begin -->", "<!-- measured: end -->"];
 /// Every device of every OSD, of both sides.
-const DEVICE_BYTES: u64 = 6 << 30;
+const DEVICE_BYTES: u64 = 4 << 30;
 const IMAGE: &str = "compare";
 const OSDS: [u16; 3] = [0, 1, 2];
 
@@ -151,7 +151,8 @@ impl Bench<'_> {
     /// fio against a cluster, as far as all rows are alike.
     fn client(&self, side: &Side, row: &Row) -> Command {
         let mut fio = Command::new("fio");
-        fio.env("CEPH_CONF", self.conf(side)).args(["--clientname=admin", "--pool=rbd"]);
+        fio.env("CEPH_CONF", self.conf(side));
+        // The engine first: fio knows an engine's options only after it.
         match row.through {
             Through::Rbd => fio.args(["--ioengine=rbd", &format!("--rbdname={IMAGE}")]),
             Through::Rados => {
@@ -159,6 +160,7 @@ impl Bench<'_> {
                 fio.args(["--ioengine=rados", &conf, "--nrfiles=64", "--size=256M"])
             }
         };
+        fio.args(["--clientname=admin", "--pool=rbd"]);
         fio
     }
 

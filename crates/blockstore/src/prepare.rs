@@ -443,10 +443,10 @@ impl<K: KeyValue, D: BlockDevice> Prepare<'_, K, D> {
     fn names(&mut self, onode: &mut Onode, op: &TxOp) -> Result {
         match op {
             TxOp::SetAttr { name, value } => {
-                onode.attrs.insert(name.clone(), value.clone());
+                onode.attrs.insert(own(name), own(value));
             }
             TxOp::SetAttrs(map) => {
-                onode.attrs.extend(map.iter().map(|(k, v)| (k.clone(), v.clone())));
+                onode.attrs.extend(map.iter().map(|(k, v)| (own(k), own(v))));
             }
             TxOp::RmAttr { name } => {
                 onode.attrs.remove(name);
@@ -471,7 +471,7 @@ impl<K: KeyValue, D: BlockDevice> Prepare<'_, K, D> {
             TxOp::OmapRmKeyRange { first, last } if onode.has_omap => {
                 self.clear_omap_range(onode.id, first, last)?;
             }
-            TxOp::OmapSetHeader(header) => onode.omap_header = header.clone(),
+            TxOp::OmapSetHeader(header) => onode.omap_header = own(header),
             TxOp::SetAllocHint { expected_object_size, expected_write_size, flags } => {
                 onode.hint = AllocHint {
                     object_size: *expected_object_size,
@@ -484,4 +484,10 @@ impl<K: KeyValue, D: BlockDevice> Prepare<'_, K, D> {
         }
         Ok(())
     }
+}
+
+/// A copy that stands alone. What a transaction brings are slices of a message, with megabytes of
+/// data beside them, all of which a cached onode would hold.
+fn own(slice: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(slice)
 }

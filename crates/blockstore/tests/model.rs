@@ -3,6 +3,7 @@
 
 mod support;
 
+use bytes::Bytes;
 use seabed_blockstore::BlockStore;
 use seabed_storage::mem::MemStore;
 use seabed_storage::{ObjectStore, StoreError, Transaction, TxOp};
@@ -133,4 +134,23 @@ fn a_clone_shares_its_blocks() {
     store.settle().unwrap();
     assert_eq!(store.statfs().allocated, 0);
     assert_clean(&store);
+}
+
+#[test]
+fn nothing_of_a_message_outlives_its_transaction() {
+    let mut store = fresh(4 << 20, false);
+    let (c, o) = (pg(0), object(0));
+    let mut tx = Transaction::new();
+    tx.make_collection(&c, 0);
+    store.submit(tx).unwrap();
+    let message = Bytes::from(vec![7; 1 << 20]);
+    let mut tx = Transaction::new();
+    tx.write(&c, &o, 0, message.slice(4096..))
+        .set_attr(&c, &o, message.slice(..3), message.slice(8..9))
+        .set_attrs(&c, &o, [(message.slice(..2), message.slice(..5))].into());
+    tx.omap_set_header(&c, &o, message.slice(..6));
+    store.submit(tx).unwrap();
+    store.settle().unwrap();
+    assert_eq!(store.get_attr(&c, &o, &[7; 3]).unwrap(), &[7][..]);
+    assert!(message.is_unique(), "a cached record holds a slice of the message");
 }
