@@ -61,11 +61,15 @@ const fn script(name: &'static str, program: &'static str, limit: u64, lines: &'
 
 /// What `ceph_test_rados` does to its objects: with `copy_from`, all that a replicated pool can.
 /// (Not `watch`: the program never answers a notify, and aborts when the notifier is told so.)
+/// A pool has snapshots of one kind only.
 macro_rules! model {
-    ($ops:literal, $more:literal) => {
+    ($pool:literal, $ops:literal, $more:literal) => {
         concat!(
-            "ceph osd pool create model 16\n",
-            "CEPH_CLIENT_ID=0 ceph_test_rados --pool model --max-ops ",
+            "ceph osd pool create ",
+            $pool,
+            " 16\nCEPH_CLIENT_ID=0 ceph_test_rados --pool ",
+            $pool,
+            " --max-ops ",
             $ops,
             " --objects 50 --max-in-flight 16 --size 4000000 --min-stride-size 400000",
             " --max-stride-size 800000 --max-seconds 0",
@@ -157,12 +161,17 @@ pub(crate) const ROWS: &[Row] = &[
     librbd("ceph_test_librbd (features 125)", &[("RBD_FEATURES", "125")]),
     script("ceph_test_librbd_fsx", "ceph_test_librbd_fsx", 3600, fsx!("10000", "-S 1")),
     script("ceph_test_librbd_fsx (journal)", "ceph_test_librbd_fsx", 3600, fsx!("1000", "-S 2 -j")),
-    script("ceph_test_rados", "ceph_test_rados", 3600, model!("4000", " --op copy_from 50")),
+    script(
+        "ceph_test_rados",
+        "ceph_test_rados",
+        3600,
+        model!("model", "4000", " --op copy_from 50"),
+    ),
     script(
         "ceph_test_rados (pool snapshots)",
         "ceph_test_rados",
         3600,
-        model!("4000", " --op copy_from 50 --pool-snaps"),
+        model!("snapped", "4000", " --op copy_from 50 --pool-snaps"),
     ),
     Row {
         killing: true,
@@ -170,7 +179,7 @@ pub(crate) const ROWS: &[Row] = &[
             "ceph_test_rados (OSDs die)",
             "ceph_test_rados",
             3600,
-            model!("4000", " --op copy_from 50"),
+            model!("model", "4000", " --op copy_from 50"),
         )
     },
     script("ceph_test_rados_list_parallel", "ceph_test_rados_list_parallel", 900, "exec $0"),
@@ -198,11 +207,12 @@ pub(crate) const ROWS: &[Row] = &[
         "rados bench",
         "rados",
         600,
-        "rados -p rbd bench 20 write -b 65536 -t 16 --no-cleanup
-         rados -p rbd bench 10 seq -t 16
-         rados -p rbd bench 10 rand -t 16
-         rados -p rbd cleanup
-         test -z \"$(rados -p rbd ls)\"",
+        "ceph osd pool create bench 16
+         rados -p bench bench 20 write -b 65536 -t 16 --no-cleanup
+         rados -p bench bench 10 seq -t 16
+         rados -p bench bench 10 rand -t 16
+         rados -p bench cleanup
+         test -z \"$(rados -p bench ls)\"",
     ),
     script("ceph_bench_log", "ceph_bench_log", 600, "exec $0 4 1000"),
 ];
@@ -215,7 +225,7 @@ pub(crate) const SHORT: &[Row] = &[
     gtest("ceph_test_cls_lock"),
     gtest("ceph_test_cls_rbd"),
     script("ceph_test_librbd_fsx", "ceph_test_librbd_fsx", 600, fsx!("300", "-S 1")),
-    script("ceph_test_rados", "ceph_test_rados", 600, model!("500", "")),
+    script("ceph_test_rados", "ceph_test_rados", 600, model!("model", "500", "")),
 ];
 
 /// Programs of the demanded families that are not run at all.
