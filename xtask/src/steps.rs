@@ -62,8 +62,10 @@ impl Steps {
                 Err(_) => Outcome::Failed(took),
             },
         ));
-        if result.is_err() {
-            self.print();
+        match &result {
+            Ok(Ran::Whole) => {}
+            Ok(Ran::NotHere(why)) => println!("!! {name} DID NOT RUN on this machine: {why}"),
+            Err(_) => self.print(),
         }
         result.map(drop).map_err(|e| e.context(format!("step `{name}` failed")))
     }

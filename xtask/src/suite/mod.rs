@@ -18,10 +18,10 @@ use anyhow::{Context, Result, bail};
 
 use self::{
     cluster::Cluster,
-    programs::{FAMILIES, OUTSIDE, ROWS, Row, SHORT},
+    programs::{EVERYDAY, Everyday, FAMILIES, OUTSIDE, ROWS, Row, named},
     results::{Results, Side, Verdict, Verdicts},
     runner::Bench,
-    table::{Reasons, differences},
+    table::{Reasons, differences, unknown},
 };
 use crate::{
     chroot::{Chroot, Suite},
@@ -114,17 +114,33 @@ pub(crate) fn show(suite: Suite, full: bool, seabed: &Path) -> Result<Ran> {
         Err(error) => return Ok(Ran::NotHere(format!("{error:#}"))),
     };
     nothing_forgotten(&chroot)?;
-    let rows = if full { ROWS } else { SHORT };
+    let picks = if full { pick(&[], &chroot)? } else { everyday(&chroot)? };
     let mut run = Run::new(suite, Side::Seabed, &chroot, seabed)?;
     let mut here = Results::default();
-    let mut picks = Vec::new();
-    for row in rows.iter().filter(|r| chroot.has(r.program)) {
-        let pick = Pick { row, filter: None };
-        here.rows.insert(row.name.to_owned(), run.row(&pick)?);
-        picks.push(pick);
+    for pick in &picks {
+        here.rows.insert(pick.row.name.to_owned(), run.row(pick)?);
     }
     run.retire()?;
     judge(suite, &here, &picks).map(|()| Ran::Whole)
+}
+
+/// The everyday choice; all of it must be there.
+fn everyday(chroot: &Chroot) -> Result<Vec<Pick<'static>>> {
+    EVERYDAY
+        .iter()
+        .map(|choice| {
+            let (row, filter) = match choice {
+                Everyday::Tests(name, filter) => {
+                    (named(name).with_context(|| format!("no row {name:?}"))?, Some(*filter))
+                }
+                Everyday::Fewer(row) => (row, None),
+            };
+            if !chroot.has(row.program) {
+                bail!("this release has no {}", row.program);
+            }
+            Ok(Pick { row, filter })
+        })
+        .collect()
 }
 
 /// Every program of the demanded families is in the table, or stands there as not run.
@@ -229,20 +245,31 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Says what differs among the picked rows; fails where no reason is known.
+/// Says what differs among the picked rows; fails where no reason is known. `here` holds what was
+/// run now, or what is kept of all runs.
 fn judge(suite: Suite, here: &Results, picks: &[Pick<'_>]) -> Result<()> {
-    let there = Results::load(Side::Ceph, suite)?;
-    let mut unexplained = 0;
-    for d in differences(&there, here, &Reasons::load()?) {
-        if !picks.iter().any(|p| p.row.name == d.row) {
-            continue;
+    let mut there = Results::load(Side::Ceph, suite)?;
+    // Of a row that ran in part, that part is judged.
+    for pick in picks.iter().filter(|p| p.filter.is_some()) {
+        if let (Some(theirs), Some(ours)) =
+            (there.rows.get_mut(pick.row.name), here.rows.get(pick.row.name))
+        {
+            theirs.retain(|test, _| ours.contains_key(test));
         }
+    }
+    let picked = |row: &str| picks.iter().any(|p| p.row.name == row);
+    let mut unexplained = 0;
+    for d in differences(&there, here, &Reasons::load()?).iter().filter(|d| picked(d.row)) {
         let reason = d.reason.as_deref().unwrap_or("NOT EXPLAINED");
         println!("{}: {} {} here: {reason}", d.row, d.test, d.here.word());
         unexplained += usize::from(d.reason.is_none());
     }
+    for (row, test, verdict) in unknown(&there, here).filter(|u| picked(u.0)) {
+        println!("{row}: {test} {} here: NEVER RUN on real Ceph", verdict.word());
+        unexplained += 1;
+    }
     if unexplained > 0 {
-        bail!("{unexplained} tests pass on real Ceph and not here");
+        bail!("{unexplained} tests pass on real Ceph, or were never run there, and fail here");
     }
     Ok(())
 }

@@ -155,7 +155,7 @@ pub(crate) const ROWS: &[Row] = &[
     rados_api("ceph_test_neorados_snapshots"),
     rados_api("ceph_test_neorados_watch_notify"),
     rados_api("ceph_test_neorados_write_operations"),
-    librbd("ceph_test_librbd", &[]),
+    // As upstream runs it: the least features, the default ones, the default ones and a journal.
     librbd("ceph_test_librbd (features 1)", &[("RBD_FEATURES", "1")]),
     librbd("ceph_test_librbd (features 61)", &[("RBD_FEATURES", "61")]),
     librbd("ceph_test_librbd (features 125)", &[("RBD_FEATURES", "125")]),
@@ -217,16 +217,75 @@ pub(crate) const ROWS: &[Row] = &[
     script("ceph_bench_log", "ceph_bench_log", 600, "exec $0 4 1000"),
 ];
 
-/// The everyday choice: a minute or two. Names are those of the table, whose reference judges.
-pub(crate) const SHORT: &[Row] = &[
-    rados_api("ceph_test_rados_api_c_write_operations"),
-    rados_api("ceph_test_rados_api_snapshots"),
-    rados_api("ceph_test_rados_api_stat"),
-    gtest("ceph_test_cls_lock"),
-    gtest("ceph_test_cls_rbd"),
-    script("ceph_test_librbd_fsx", "ceph_test_librbd_fsx", 600, fsx!("300", "-S 1")),
-    script("ceph_test_rados", "ceph_test_rados", 600, model!("model", "500", "")),
+/// One thing of the everyday choice; the table's row of the same name judges it.
+pub(crate) enum Everyday {
+    /// A row, and which of its tests.
+    Tests(&'static str, &'static str),
+    /// A row's script with fewer operations.
+    Fewer(Row),
+}
+
+const ALL: &str = "*";
+
+/// Of each family what is quick.
+pub(crate) const EVERYDAY: &[Everyday] = &[
+    Everyday::Tests("ceph_test_rados_api_aio", ALL),
+    Everyday::Tests("ceph_test_rados_api_aio_pp", ALL),
+    Everyday::Tests("ceph_test_rados_api_asio", ALL),
+    Everyday::Tests("ceph_test_rados_api_c_read_operations", ALL),
+    Everyday::Tests("ceph_test_rados_api_c_write_operations", ALL),
+    Everyday::Tests("ceph_test_rados_api_cmd", ALL),
+    Everyday::Tests("ceph_test_rados_api_io", ALL),
+    Everyday::Tests("ceph_test_rados_api_io_pp", ALL),
+    Everyday::Tests("ceph_test_rados_api_list", ALL),
+    Everyday::Tests("ceph_test_rados_api_lock_pp", ALL),
+    Everyday::Tests("ceph_test_rados_api_misc_pp", MISC),
+    Everyday::Tests("ceph_test_rados_api_pool", ALL),
+    Everyday::Tests("ceph_test_rados_api_service", SERVICE),
+    Everyday::Tests("ceph_test_rados_api_snapshots", ALL),
+    Everyday::Tests("ceph_test_rados_api_snapshots_pp", SNAPSHOTS),
+    Everyday::Tests("ceph_test_rados_api_stat", ALL),
+    Everyday::Tests("ceph_test_rados_api_watch_notify", ALL),
+    Everyday::Tests("ceph_test_rados_api_watch_notify_pp", ALL),
+    Everyday::Tests("ceph_test_rados_striper_api_io", ALL),
+    Everyday::Tests("ceph_test_cls_cas", ALL),
+    Everyday::Tests("ceph_test_cls_cmpomap", ALL),
+    Everyday::Tests("ceph_test_cls_hello", ALL),
+    Everyday::Tests("ceph_test_cls_journal", ALL),
+    Everyday::Tests("ceph_test_cls_lock", LOCK),
+    Everyday::Tests("ceph_test_cls_log", ALL),
+    Everyday::Tests("ceph_test_cls_numops", ALL),
+    Everyday::Tests("ceph_test_cls_rbd", ALL),
+    Everyday::Tests("ceph_test_cls_refcount", ALL),
+    Everyday::Tests("ceph_test_cls_sdk", ALL),
+    Everyday::Tests("ceph_test_librbd (features 61)", LIBRBD),
+    Everyday::Fewer(script(FSX, FSX, 900, fsx!("500", "-S 1"))),
+    Everyday::Fewer(script(MODEL, MODEL, 900, model!("model", "300", ""))),
+    Everyday::Tests("ceph_test_rados_list_parallel", ALL),
+    Everyday::Tests("ceph_test_rados_open_pools_parallel", ALL),
 ];
+
+const FSX: &str = "ceph_test_librbd_fsx";
+const MODEL: &str = "ceph_test_rados";
+
+/// Without the tests that sleep for long.
+const MISC: &str = "LibRadosMiscPP.A*:LibRadosMiscPP.Big*:LibRadosMiscPP.CmpExtPP:\
+                    LibRadosMiscPP.CopyPP:LibRadosMiscPP.Long*:LibRadosMiscPP.O*:\
+                    LibRadosMiscPP.W*:LibRadosChecksum*";
+const SERVICE: &str = "LibRadosService.Register*:LibRadosService.StatusFormat";
+const SNAPSHOTS: &str = "LibRadosSnapshotsPP.*:LibRadosSnapshotsSelfManagedPP.*PP:*.OrderSnap";
+const LOCK: &str = "ClsLock.TestM*:ClsLock.TestCookie:ClsLock.TestSetCookie:\
+                    ClsLock.TestAssertLocked:ClsLock.TestLockDuration";
+
+/// One of each thing that librbd asks of a cluster.
+const LIBRBD: &str = "TestLibRBD.CreateAndStat:TestLibRBD.TestIO:TestLibRBD.TestClone2:\
+                      TestLibRBD.Flatten:TestLibRBD.ExclusiveLock:TestLibRBD.BreakLock:\
+                      TestLibRBD.ExclusiveLockTransition:TestLibRBD.TestListWatchers:\
+                      TestLibRBD.TestTrashMoveAndRestore:TestLibRBD.RebuildObjectMap:\
+                      TestLibRBD.NamespacesPP:TestLibRBD.Metadata:TestLibRBD.SnapshotLimit:\
+                      TestLibRBD.TestCompareAndWriteMismatch:TestImageWatcher.*:\
+                      TestObjectMap.*:TestGroup.add_snapshot:TestDeepCopy.Snaps:\
+                      TestMigration.Snaps:TestMirroring.SnapshotPromoteDemote:TestTrash.*";
 
 /// Programs of the demanded families that are not run at all.
 pub(crate) const OUTSIDE: &[(&str, &str)] = &[
@@ -247,3 +306,24 @@ pub(crate) const OUTSIDE: &[(&str, &str)] = &[
 
 /// Families of which every program must be a row or stand in `OUTSIDE`.
 pub(crate) const FAMILIES: &[&str] = &["ceph_test_rados_api_", "ceph_test_cls_"];
+
+/// The table's row of this name.
+pub(crate) fn named(name: &str) -> Option<&'static Row> {
+    ROWS.iter().find(|r| r.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_everyday_choice_is_of_the_table() {
+        for choice in EVERYDAY {
+            let name = match choice {
+                Everyday::Tests(name, _) => name,
+                Everyday::Fewer(row) => row.name,
+            };
+            assert!(named(name).is_some(), "{name}");
+        }
+    }
+}

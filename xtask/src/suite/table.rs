@@ -1,7 +1,11 @@
 //! `docs/compatibility.md`, made from the kept results of both sides and the table of reasons: the
 //! same files always make the same document.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+};
 
 use anyhow::{Context, Result};
 use toml::Value;
@@ -90,6 +94,21 @@ pub(crate) fn differences(there: &Results, here: &Results, reasons: &Reasons) ->
     found
 }
 
+/// Tests that did not pass here (skipping apart) and that real Ceph was never asked.
+pub(crate) fn unknown<'a>(
+    there: &'a Results,
+    here: &'a Results,
+) -> impl Iterator<Item = (&'a str, &'a str, Verdict)> {
+    let all = here
+        .rows
+        .iter()
+        .flat_map(|(row, tests)| tests.iter().map(|(test, v)| (row.as_str(), test.as_str(), *v)));
+    all.filter(|(row, test, verdict)| {
+        let asked = there.rows.get(*row).is_some_and(|tests| tests.contains_key(*test));
+        !asked && !matches!(verdict, Verdict::Passed | Verdict::Skipped)
+    })
+}
+
 /// Writes the document anew.
 pub(crate) fn write() -> Result<()> {
     fs::write(DOCUMENT, text()?).context(DOCUMENT)
@@ -132,19 +151,44 @@ fn section(
     writeln!(out, "|---|---:|---:|---:|---:|")?;
     let found = differences(there, here, reasons);
     let mut sums = [0; 4];
+    let shown = |n: Option<usize>| n.map_or("not run".to_owned(), |n| n.to_string());
+    let mut one_sided = Vec::new();
     for row in ROWS {
-        let Some(theirs) = there.rows.get(row.name) else { continue };
+        let (theirs, ours) = (there.rows.get(row.name), here.rows.get(row.name));
+        let tests: BTreeSet<&String> =
+            [theirs, ours].into_iter().flatten().flat_map(|v| v.keys()).collect();
+        if tests.is_empty() {
+            continue;
+        }
         let differing = found.iter().filter(|d| d.row == row.name).count();
-        let numbers = [theirs.len(), passed(theirs)];
-        let ours = here.rows.get(row.name).map(passed);
-        let shown = ours.map_or("not run".to_owned(), |n| n.to_string());
-        let [tests, pass] = numbers;
-        writeln!(out, "| {} | {tests} | {pass} | {shown} | {differing} |", row.name)?;
-        for (sum, n) in sums.iter_mut().zip([tests, pass, ours.unwrap_or(0), differing]) {
+        let pass = [theirs.map(passed), ours.map(passed)];
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {differing} |",
+            row.name,
+            tests.len(),
+            shown(pass[0]),
+            shown(pass[1])
+        )?;
+        let numbers = [tests.len(), pass[0].unwrap_or(0), pass[1].unwrap_or(0), differing];
+        for (sum, n) in sums.iter_mut().zip(numbers) {
             *sum += n;
+        }
+        if let (Some(theirs), Some(ours)) = (theirs, ours) {
+            let [only_there, only_here] = [(theirs, ours), (ours, theirs)]
+                .map(|(a, b)| a.keys().filter(|t| !b.contains_key(*t)).count());
+            if only_there + only_here > 0 {
+                one_sided.push((row.name, only_there, only_here));
+            }
         }
     }
     writeln!(out, "| **all** | {} | {} | {} | {} |", sums[0], sums[1], sums[2], sums[3])?;
+    if !one_sided.is_empty() {
+        writeln!(out, "\n### Tests run on one side only so far ({})\n", suite.name())?;
+    }
+    for (row, only_there, only_here) in one_sided {
+        writeln!(out, "- {row}: {only_there} only there, {only_here} only here")?;
+    }
     if !found.is_empty() {
         writeln!(out, "\n### Differences ({})\n", suite.name())?;
     }
