@@ -26,11 +26,26 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("seabed", "seabed-rados"),
     ("seabed", "seabed-rbd"),
     ("seabed-rbd", "seabed-rados"),
+    ("seabed", "seabed-attach"),
+    ("seabed", "seabed-attachd"),
+    ("seabed-attachd", "seabed-attach"),
+    ("seabed-attachd", "seabed-rados"),
+    ("seabed-attachd", "seabed-rbd"),
 ];
 
 /// Packages that only some of our crates may use: what they touch belongs to one place.
 const FENCES: &[(&str, &[&str])] = &[
-    ("tokio", &["seabed-messenger", "seabed-rados", "seabed-rbd", "seabed-attach", "seabed"]),
+    (
+        "tokio",
+        &[
+            "seabed-messenger",
+            "seabed-rados",
+            "seabed-rbd",
+            "seabed-attach",
+            "seabed-attachd",
+            "seabed",
+        ],
+    ),
     ("io-uring", &["seabed-uring"]),
     ("rocksdb", &["seabed-rocks"]),
     ("fuser", &["seabed-attach"]),

@@ -396,8 +396,9 @@ impl Actor {
                 let budget = run.budget.take().unwrap_or_default();
                 Event::Message { conn, message, budget }
             }
-            ConnEvent::Ready { peer, resumed } => {
+            ConnEvent::Ready { peer, own, resumed } => {
                 run.opened = true;
+                self.inner.learn_addrs(own);
                 self.opened(&peer, wire, run.dialled);
                 Event::Opened { conn, peer, incoming: !run.dialled, resumed }
             }

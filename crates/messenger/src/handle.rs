@@ -77,6 +77,16 @@ impl Inner {
         }
     }
 
+    /// What the first server saw of a pure client is what all others are told: one client has one
+    /// address, by which it can be shut out everywhere.
+    pub(crate) fn learn_addrs(&self, announced: EntityAddrVec) {
+        let mut identity = lock(&self.identity);
+        let unknown = identity.local.addrs.0.iter().any(EntityAddr::is_blank_ip);
+        if self.listener.is_none() && unknown {
+            identity.local = Arc::new(Local { addrs: announced, ..Local::clone(&identity.local) });
+        }
+    }
+
     pub(crate) fn sessions(&self) -> MutexGuard<'_, BTreeMap<EntityAddrVec, ConnId>> {
         lock(&self.sessions)
     }
@@ -167,7 +177,8 @@ impl Messenger {
         self.inner.listener.as_ref().map(|(addr, _)| *addr)
     }
 
-    /// What it announces itself as, and what belongs into maps.
+    /// What it announces itself as, and what belongs into maps. A pure client's IP is unspecified
+    /// until the first server has seen it.
     pub fn addrs(&self) -> EntityAddrVec {
         self.inner.local().addrs.clone()
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::buf::Limit;
 use bytes::{Buf, BufMut, BytesMut};
-use seabed_cluster::{Now, Time, UTime};
+use seabed_cluster::{EntityAddrVec, Now, Time, UTime};
 use seabed_messages::RawMessage;
 
 use crate::accept::{Refusal, SessionRequest};
@@ -35,6 +35,8 @@ pub enum Event {
     Ready {
         /// With whom.
         peer: Peer,
+        /// As whom: this side's addresses, as it announced them.
+        own: EntityAddrVec,
         /// True if it was open before and lost nothing.
         resumed: bool,
     },
@@ -196,9 +198,9 @@ impl Connection {
     }
 
     fn open(&mut self, now: Now, session: Session, opened: Opened) {
-        let Opened { peer, policy, resumed } = opened;
+        let Opened { peer, own, policy, resumed } = opened;
         self.side = Side::Open(Box::new(Open::new(session, policy, now)));
-        self.out.events.push_back(Event::Ready { peer, resumed });
+        self.out.events.push_back(Event::Ready { peer, own, resumed });
     }
 
     /// What a dialler that waits for a verdict asked for.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use seabed_cluster::{Errno, OsdMap, PoolId, PoolStat, SnapId, Uuid, feature};
+use seabed_cluster::{EntityAddr, Epoch, Errno, OsdMap, PoolId, PoolStat, SnapId, Uuid, feature};
 use seabed_denc::Bytes;
 use seabed_messages::MStatfsReply;
 use seabed_messenger::{Config as WireConfig, Messenger};
@@ -91,7 +91,10 @@ impl Cluster {
             features: feature::PACIFIC_ALL,
             op_timeout: timeout.map(Duration::from_secs),
         };
-        let wire = Messenger::bind(WireConfig::client(id, std::process::id()), None)?;
+        // Of this client alone: another one of this process is not shut out with it. Never 0, which
+        // in a blocklist means the whole host.
+        let nonce = rand::random_range(1..=u32::MAX);
+        let wire = Messenger::bind(WireConfig::client(id, nonce), None)?;
         let (commands, queue) = mpsc::channel(OPS_MAX);
         let (map_sender, map) = watch::channel(None);
         let cancelled = Arc::new(Cancelled::default());
@@ -127,6 +130,16 @@ impl Cluster {
         let mut map = self.inner.map.clone();
         let known = map
             .wait_for(|m| m.as_ref().is_some_and(|m| u64::from(m.epoch.0) >= newest))
+            .await
+            .map_err(|_| RadosError::ShutDown)?;
+        known.clone().ok_or(RadosError::ShutDown)
+    }
+
+    /// Waits until the map is at least of this epoch.
+    pub async fn wait_for_map(&self, epoch: Epoch) -> Result<Arc<OsdMap>, RadosError> {
+        let mut map = self.inner.map.clone();
+        let known = map
+            .wait_for(|m| m.as_ref().is_some_and(|m| m.epoch >= epoch))
             .await
             .map_err(|_| RadosError::ShutDown)?;
         known.clone().ok_or(RadosError::ShutDown)
@@ -190,16 +203,19 @@ impl Cluster {
         if let Some(errno) = Errno::from_wire(code) {
             return Err(RadosError::Refused { what, errno });
         }
-        let mut map = self.inner.map.clone();
-        map.wait_for(|m| m.as_ref().is_some_and(|m| m.epoch >= epoch))
-            .await
-            .map_err(|_| RadosError::ShutDown)?;
+        self.wait_for_map(epoch).await?;
         Ok(data)
     }
 
     /// The number that the cluster knows this client by (`client.N`).
     pub fn id(&self) -> u64 {
         self.inner.messenger.global_id().0
+    }
+
+    /// This client's address, as every server knows it and a blocklist names it: `IP:0/NONCE`, with
+    /// a nonce that no other client has and that is never 0.
+    pub fn addr(&self) -> EntityAddr {
+        self.inner.messenger.addrs().0.first().copied().unwrap_or_default()
     }
 
     /// Space of the whole cluster.

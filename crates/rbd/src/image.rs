@@ -177,6 +177,11 @@ impl Image {
         Ok(self.inner.header().await?.at(self.inner.snap)?.0)
     }
 
+    /// As [`Image::size`], asked of the cluster now.
+    pub async fn current_size(&self) -> Result<u64, RbdError> {
+        Ok(self.inner.refresh().await?.at(self.inner.snap)?.0)
+    }
+
     /// What it was cloned from, open at that snapshot.
     pub fn parent(&self) -> Option<Image> {
         self.inner.parent.read().unwrap_or_else(PoisonError::into_inner).clone()

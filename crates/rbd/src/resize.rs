@@ -120,8 +120,8 @@ impl Inner {
                 }
             }
         }
-        let jobs = there.iter().map(|object| {
-            let (pool, object) = (pool.clone(), names::data(&header.object_prefix, *object));
+        let jobs = there.iter().copied().map(|object| {
+            let (pool, object) = (pool.clone(), names::data(&header.object_prefix, object));
             async move {
                 let removed = pool.remove(object).await.map_err(during("remove"));
                 unless(removed, Errno::ENOENT)

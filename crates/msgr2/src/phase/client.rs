@@ -178,7 +178,8 @@ impl Client {
                 match self.session.peer() {
                     Some(peer) => {
                         let (peer, policy) = (peer.clone(), self.dial.policy.clone());
-                        Step::Done(Opened { peer, policy, resumed: true })
+                        let own = opening.own_addrs;
+                        Step::Done(Opened { peer, own, policy, resumed: true })
                     }
                     None => CloseReason::BadSession.into(),
                 }
@@ -233,7 +234,8 @@ impl Client {
             features: policy.supported & ident.supported,
         };
         self.session.set_peer(peer.clone());
-        Step::Done(Opened { peer, policy: policy.clone(), resumed: false })
+        let (own, policy) = (opening.own_addrs, policy.clone());
+        Step::Done(Opened { peer, own, policy, resumed: false })
     }
 }
 

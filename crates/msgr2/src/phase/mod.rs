@@ -13,6 +13,8 @@ pub(crate) mod server;
 
 use std::collections::VecDeque;
 
+use seabed_cluster::EntityAddrVec;
+
 use crate::control::Control;
 use crate::frame::Tag;
 use crate::frame::seal::Transmit;
@@ -41,6 +43,8 @@ impl Out {
 pub(crate) struct Opened {
     /// With whom.
     pub(crate) peer: Peer,
+    /// What this side announced itself as.
+    pub(crate) own: EntityAddrVec,
     /// How it behaves.
     pub(crate) policy: Policy,
     /// True if it was open before.

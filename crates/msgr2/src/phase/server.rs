@@ -290,7 +290,8 @@ impl Server {
                 session.set_connect_seq(connect_seq);
                 session.resume(msg_seq)?;
                 out.send(control::SessionReconnectOk { msg_seq: session.in_seq() });
-                Ok(Opened { peer, policy: d.caller.policy, resumed: true })
+                let own = self.accept.local.addrs.clone();
+                Ok(Opened { peer, own, policy: d.caller.policy, resumed: true })
             }
             (
                 Admission::Begin { forget, server_cookie, global_seq },
@@ -322,7 +323,7 @@ impl Server {
                 });
                 let peer = Peer { name, auth, addrs: d.request.addrs, features };
                 session.set_peer(peer.clone());
-                Ok(Opened { peer, policy, resumed: false })
+                Ok(Opened { peer, own: local.addrs.clone(), policy, resumed: false })
             }
             _ => Err(CloseReason::BadSession),
         }
