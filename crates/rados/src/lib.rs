@@ -19,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+mod blocklist;
 mod cluster;
 pub mod conf;
 mod driver;

@@ -46,6 +46,24 @@ impl Operation {
         self.op(OsdOp::plain(OpCode::Create, Bytes::new()).with_flags(flags))
     }
 
+    /// Fails unless the object has this version, which an earlier answer told
+    /// ([`crate::OpReply::user_version`]): with ERANGE if it has been changed since.
+    pub fn assert_version(self, version: u64) -> Self {
+        let args = OpArgs::Version { unused: 0, version };
+        self.op(OsdOp::new(OpCode::AssertVer, args, Bytes::new()))
+    }
+
+    /// Fails with ECANCELED unless an attribute has this value; one that is not there is empty.
+    pub fn compare_xattr(self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        /// `CEPH_OSD_CMPXATTR_OP_EQ`, `CEPH_OSD_CMPXATTR_MODE_STRING`.
+        const EQUAL_BYTES: (u8, u8) = (1, 1);
+        let mut op = OsdOp::xattr(OpCode::CmpXattr, name.as_ref(), value.as_ref());
+        if let OpArgs::Xattr { cmp_op, cmp_mode, .. } = &mut op.args {
+            (*cmp_op, *cmp_mode) = EQUAL_BYTES;
+        }
+        self.op(op)
+    }
+
     /// Fails with ENOENT if the object does not exist; its size and mtime come back.
     pub fn stat(self) -> Self {
         self.op(OsdOp::plain(OpCode::Stat, Bytes::new()))
@@ -170,6 +188,29 @@ impl Operation {
         max.encode(&mut input, 0);
         seabed_denc::encode_bytes(&mut input, prefix);
         self.op(OsdOp::plain(OpCode::OmapGetVals, input.freeze()))
+    }
+
+    /// Reads the omap values of keys: a map of those that are there.
+    pub fn omap_get_keys(self, keys: &BTreeSet<Bytes>) -> Self {
+        self.op(OsdOp::plain(OpCode::OmapGetValsByKeys, keys.to_bytes(0)))
+    }
+
+    /// Reads at most `max` omap keys behind the key `after`.
+    pub fn omap_keys(self, after: &[u8], max: u64) -> Self {
+        let mut input = BytesMut::new();
+        seabed_denc::encode_bytes(&mut input, after);
+        max.encode(&mut input, 0);
+        self.op(OsdOp::plain(OpCode::OmapGetKeys, input.freeze()))
+    }
+
+    /// Fails with ECANCELED unless the omap has exactly these values; a key that is not there
+    /// counts as an empty value. The object must exist.
+    pub fn omap_compare(self, values: &BTreeMap<Bytes, Bytes>) -> Self {
+        /// `CEPH_OSD_CMPXATTR_OP_EQ`.
+        const EQUAL: i32 = 1;
+        let wanted: BTreeMap<&Bytes, (&Bytes, i32)> =
+            values.iter().map(|(key, value)| (key, (value, EQUAL))).collect();
+        self.op(OsdOp::plain(OpCode::OmapCmp, wanted.to_bytes(0)))
     }
 
     /// Tells how large the object will be and how large its writes.

@@ -277,12 +277,7 @@ impl Pool {
         let mut all = BTreeMap::new();
         let mut after = Bytes::new();
         loop {
-            let operation = Operation::new().omap_get(&after, LIST_MAX, b"");
-            let reply = self.run("omap", name.as_ref(), operation).await?;
-            let mut r = Reader::new(first_output("omap", reply)?);
-            let malformed = |_: DecodeError| RadosError::Malformed("omap");
-            let page = BTreeMap::<Bytes, Bytes>::decode(&mut r).map_err(malformed)?;
-            let more = bool::decode(&mut r).map_err(malformed)?;
+            let (page, more) = self.omap_page(name.as_ref(), &after, LIST_MAX, b"").await?;
             let Some((last, _)) = page.last_key_value() else { return Ok(all) };
             after = last.clone();
             all.extend(page);
@@ -290,6 +285,35 @@ impl Pool {
                 return Ok(all);
             }
         }
+    }
+
+    /// At most `max` omap entries behind the key `after` whose keys begin with `prefix`; true: there
+    /// are more.
+    pub async fn omap_page(
+        &self,
+        name: impl AsRef<[u8]>,
+        after: &[u8],
+        max: u64,
+        prefix: &[u8],
+    ) -> Result<(BTreeMap<Bytes, Bytes>, bool), RadosError> {
+        let operation = Operation::new().omap_get(after, max, prefix);
+        let reply = self.run("omap", name.as_ref(), operation).await?;
+        let mut r = Reader::new(first_output("omap", reply)?);
+        let malformed = |_: DecodeError| RadosError::Malformed("omap");
+        let page = BTreeMap::<Bytes, Bytes>::decode(&mut r).map_err(malformed)?;
+        Ok((page, bool::decode(&mut r).map_err(malformed)?))
+    }
+
+    /// The omap values of keys; those that are not there are left out.
+    pub async fn omap_values(
+        &self,
+        name: impl AsRef<[u8]>,
+        keys: &BTreeSet<Bytes>,
+    ) -> Result<BTreeMap<Bytes, Bytes>, RadosError> {
+        let operation = Operation::new().omap_get_keys(keys);
+        let reply = self.run("omap_values", name.as_ref(), operation).await?;
+        let output = first_output("omap_values", reply)?;
+        BTreeMap::from_bytes(output).map_err(|_| RadosError::Malformed("omap_values"))
     }
 
     /// Removes omap keys.

@@ -16,7 +16,7 @@ use crate::object_map::{EXISTS, EXISTS_CLEAN, NONEXISTENT};
 use crate::parallel::in_parallel;
 use crate::remove::Progress;
 use crate::target::Target;
-use crate::{CreateOptions, Header, Images, RbdError, SnapshotNamespace, names};
+use crate::{CreateOptions, Header, Images, Parent, RbdError, Snapshot, SnapshotNamespace, names};
 
 /// How the parent knows of its clones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +88,34 @@ impl Images {
     }
 }
 
+impl Images {
+    /// Has a parent forget a clone of a name that was stopped while it was made, however far that
+    /// came. The clone's own image stays, to be removed.
+    pub async fn forget_clone(
+        &self,
+        name: &str,
+        parent: &Image,
+        snapshot: &str,
+    ) -> Result<(), RbdError> {
+        let id = match self.id(name).await {
+            Err(RbdError::NoImage(_)) => return Ok(()),
+            id => id?,
+        };
+        let snap_id = match parent.snapshot(snapshot).await {
+            Err(RbdError::NoSnapshot(_)) => return Ok(()),
+            snapshot => snapshot?.id,
+        };
+        let spec = ParentImageSpec {
+            pool_id: parent.inner.pool.id().0,
+            pool_namespace: parent.inner.pool.namespace().clone(),
+            image_id: parent.inner.id.clone().into(),
+            snap_id,
+            ..ParentImageSpec::default()
+        };
+        detach(self, &id, &spec).await
+    }
+}
+
 fn child_spec(pool: &Pool, id: &str) -> ChildImageSpec {
     ChildImageSpec {
         pool_id: pool.id().0,
@@ -146,41 +174,35 @@ impl Images {
 }
 
 impl Image {
-    /// Copies what the parent shows, and forgets the parent.
+    /// Copies what the parent shows, and forgets the parent. The image is read and written
+    /// meanwhile, by others too: the lock is held for some objects at a time.
     ///
     /// Stopped half way, the image is a clone still.
     pub async fn flatten(&self, progress: Progress<'_>) -> Result<(), RbdError> {
-        let inner = &self.inner;
-        let held = inner.alone().await?;
-        let header = inner.refresh().await?;
-        let Some(parent) = &header.parent else {
-            let what = inner.name.clone();
-            return Err(RbdError::Invalid { what, reason: "it is no clone" });
-        };
-        let overlap = parent.overlap;
-        if header.snapshots.iter().any(|s| s.parent_overlap.is_some_and(|o| o > overlap)) {
-            // Copied up, those bytes would be seen in the head too, which has lost them.
-            return Err(RbdError::Unsupported {
-                image: inner.name.clone(),
-                features: vec!["snapshots that show more of the parent than the head".into()],
-            });
-        }
-        let all = header.layout.objects(overlap);
         const BATCH: u64 = 64;
+        let inner = &self.inner;
         let mut next = 0;
-        while next < all {
+        loop {
+            let held = inner.writer().await?;
+            let header = inner.header().await?;
+            let all = header.layout.objects(inner.flattens(&header)?.overlap);
+            if next >= all {
+                break;
+            }
             let end = (next + BATCH).min(all);
-            let copied = inner.copy_up(&held, &header, self.parent(), next..end).await;
-            copied?;
+            inner.copy_up(&held, &header, self.parent(), next..end).await?;
             next = end;
             progress(next, all);
         }
+        let held = inner.alone().await?;
+        let header = inner.refresh().await?;
+        let spec = inner.flattens(&header)?.spec.clone();
         let detached = set(&inner.pool, &names::header(&inner.id), "parent_detach", ()).await;
         unless(detached, Errno::ENOENT)?;
         let now = inner.refresh().await?;
         if now.parent.is_none() {
             let images = Images::new(inner.pool.clone());
-            detach(&images, &inner.id, &parent.spec).await?;
+            detach(&images, &inner.id, &spec).await?;
             inner.set_parent(None);
         }
         drop(held);
@@ -190,6 +212,23 @@ impl Image {
 }
 
 impl Inner {
+    /// The parent of an image that can be flattened.
+    fn flattens<'a>(&self, header: &'a Header) -> Result<&'a Parent, RbdError> {
+        let Some(parent) = &header.parent else {
+            let what = self.name.clone();
+            return Err(RbdError::Invalid { what, reason: "it is no clone" });
+        };
+        let more = |s: &Snapshot| s.parent_overlap.is_some_and(|o| o > parent.overlap);
+        if header.snapshots.iter().any(more) {
+            // Copied up, those bytes would be seen in the head too, which has lost them.
+            return Err(RbdError::Unsupported {
+                image: self.name.clone(),
+                features: vec!["snapshots that show more of the parent than the head".into()],
+            });
+        }
+        Ok(parent)
+    }
+
     /// Copies objects of the parent that the image does not have.
     async fn copy_up(
         self: &Arc<Self>,

@@ -100,11 +100,34 @@ impl Image {
     }
 
     /// Opens an image by its id, to read and write it; it may be in the trash.
-    pub(crate) async fn open_id(images: &Images, id: &str) -> Result<Self, RbdError> {
+    ///
+    /// Errors: as [`Image::open`], ENOENT instead of [`RbdError::NoImage`].
+    pub async fn open_id(images: &Images, id: &str) -> Result<Self, RbdError> {
+        Self::open_id_as(images, id, Access::Write, None).await
+    }
+
+    /// Opens an image, or a snapshot of it, by ids, to read it. Snapshots of groups and those in
+    /// the trash can be read so too.
+    pub async fn open_id_read(
+        images: &Images,
+        id: &str,
+        snapshot: Option<SnapId>,
+    ) -> Result<Self, RbdError> {
+        Self::open_id_as(images, id, Access::Read, snapshot).await
+    }
+
+    async fn open_id_as(
+        images: &Images,
+        id: &str,
+        access: Access,
+        snapshot: Option<SnapId>,
+    ) -> Result<Self, RbdError> {
         let header = Header::read(&images.pool, id).await?;
+        header.at(snapshot)?;
+        // In the trash it has no name.
         let name = crate::error::optional(images.name(id).await)?;
         let name = name.unwrap_or_else(|| id.to_owned());
-        Self::open_header(images, name, header, Access::Write, None).await
+        Self::open_header(images, name, header, access, snapshot).await
     }
 
     async fn open_header(
@@ -155,16 +178,17 @@ impl Image {
         let id = seabed_cluster::PoolId(spec.pool_id);
         let pool = child.cluster().pool_by_id(id).await.map_err(during("parent"))?;
         let images = Images::new(pool.with_namespace(spec.pool_namespace.clone()));
-        let id = call::text(&spec.image_id);
-        let header = Header::read(&images.pool, &id).await?;
-        // Of a parent in the trash nobody knows the name.
-        let name = crate::error::optional(images.name(&id).await)?.unwrap_or(id);
-        Self::open_header(&images, name, header, Access::Read, Some(spec.snap_id)).await
+        Self::open_id_read(&images, &call::text(&spec.image_id), Some(spec.snap_id)).await
     }
 
     /// Its name when it was opened.
     pub fn name(&self) -> &str {
         &self.inner.name
+    }
+
+    /// Its id, which it keeps under every name and in the trash.
+    pub fn id(&self) -> &str {
+        &self.inner.id
     }
 
     /// Its header, as new as notices of other clients make it.

@@ -53,6 +53,7 @@ mod snapshot;
 mod stream;
 mod target;
 mod trash;
+mod usage;
 mod watcher;
 
 pub use clone::CloneVersion;
@@ -69,3 +70,4 @@ pub use remove::Progress;
 pub use seabed_classes::rbd::wire::{ParentImageSpec, SnapshotNamespace, feature as feature_bits};
 pub use stream::{DiffFormat, DiffReader, DiffRecord};
 pub use trash::Trashed;
+pub use usage::{Child, LockOwner};

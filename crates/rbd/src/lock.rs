@@ -7,26 +7,26 @@
 
 use std::time::Duration;
 
-use seabed_classes::lock::{
-    AssertOp, BreakOp, InfoOp, LockInfo, LockOp, LockerId, LockerInfo, UnlockOp,
-};
+use seabed_classes::lock::{AssertOp, LockOp, UnlockOp};
 use seabed_classes::rbd::wire::{BitVector, feature};
 use seabed_cluster::{AddrKind, EntityAddr, Errno};
-use seabed_denc::{Bytes, Encode};
-use seabed_rados::{Operation, Pool};
+use seabed_denc::Encode;
+use seabed_rados::Operation;
 
-use crate::call::{decode, get, lock, set};
-use crate::error::{during, optional, unless};
+use crate::call::{get, lock, set};
+use crate::error::{during, unless};
 use crate::image::Inner;
 use crate::notice::{ClientId, Notice, read_answers};
 use crate::object_map::{FAST_DIFF_INVALID, INVALID, ObjectMap};
-use crate::{RbdError, call, names};
+use crate::usage::{break_lock, owners};
+use crate::{RbdError, names};
 
 /// The name of the lock.
-const NAME: &str = "rbd_lock";
+pub(crate) const NAME: &str = "rbd_lock";
 /// Locks of librbd and the kernel carry it; a user's own (`rbd lock add`) another.
 const TAG: &str = "internal";
 const EXCLUSIVE: u8 = 1;
+pub(crate) const SHARED: u8 = 2;
 /// Before the owner's watch.
 const COOKIE: &str = "auto ";
 /// How long an owner that lives may take to give it up, and how often it is asked.
@@ -97,20 +97,21 @@ impl Inner {
         me: ClientId,
         released: impl Future<Output = ()>,
     ) -> Result<(), RbdError> {
-        let Some((id, owner)) = self.owner(&self.pool, object).await? else { return Ok(()) };
-        if !id.cookie.starts_with(COOKIE.as_bytes()) {
-            let who = format!("locked by {} ({})", id.locker, call::text(&id.cookie));
-            return Err(self.busy(who));
+        let owners = owners(&self.pool, object).await?;
+        let Some(owner) = owners.into_iter().next() else { return Ok(()) };
+        if !owner.cookie.starts_with(COOKIE) {
+            return Err(self.busy(format!("locked by {} ({})", owner.client, owner.cookie)));
         }
         let watchers = self.pool.watchers(object).await.map_err(during("watchers"))?;
         let lives = watchers.iter().any(|watcher| {
-            same_client(&watcher.addr, &owner.addr)
-                && cookie(watcher.cookie).as_bytes() == &id.cookie[..]
+            same_client(&watcher.addr, &owner.addr) && cookie(watcher.cookie) == owner.cookie
         });
         if !lives {
-            tracing::info!(image = self.name, owner = %id.locker, "breaking the lock of the dead");
-            self.fence(&owner.addr).await?;
-            return self.break_lock(object, &id).await;
+            let client = owner.client;
+            tracing::info!(image = self.name, owner = %client, "breaking the lock of the dead");
+            let cluster = self.pool.cluster();
+            cluster.blocklist(&owner.addr, None).await.map_err(during("blocklist"))?;
+            return break_lock(&self.pool, object, &owner).await;
         }
         let payload = Notice::Request(me).to_bytes(0);
         let asked = self.pool.notify(object, payload, PATIENCE.as_secs() as u32).await;
@@ -125,47 +126,6 @@ impl Inner {
         }
     }
 
-    async fn owner(
-        &self,
-        pool: &Pool,
-        object: &str,
-    ) -> Result<Option<(LockerId, LockerInfo)>, RbdError> {
-        let input = InfoOp { name: NAME.into(), ..InfoOp::default() };
-        let info = optional(lock(pool, object, "get_info", input).await)?.unwrap_or_default();
-        if info.is_empty() {
-            return Ok(None);
-        }
-        let info: LockInfo = decode("lock", info)?;
-        Ok(info.lockers.into_iter().next())
-    }
-
-    async fn break_lock(&self, object: &str, id: &LockerId) -> Result<(), RbdError> {
-        let input = BreakOp {
-            name: NAME.into(),
-            locker: id.locker,
-            cookie: id.cookie.clone(),
-            ..BreakOp::default()
-        };
-        let broken = lock(&self.pool, object, "break_lock", input).await.map(drop);
-        unless(broken, Errno::ENOENT)
-    }
-
-    /// Has the cluster refuse what a client may still send.
-    async fn fence(&self, addr: &EntityAddr) -> Result<(), RbdError> {
-        let Some(socket) = addr.addr else { return Ok(()) };
-        let command = format!(
-            r#"{{"prefix":"osd blocklist","blocklistop":"add","addr":"{socket}/{}"}}"#,
-            addr.nonce
-        );
-        let cluster = self.pool.cluster();
-        let reply =
-            cluster.mon_command(&command, Bytes::new()).await.map_err(during("blocklist"))?;
-        if let Some(errno) = Errno::from_wire(reply.code) {
-            return Err(self.busy(format!("its owner cannot be fenced: {errno} {}", reply.text)));
-        }
-        cluster.wait_for_latest_map().await.map(drop).map_err(during("blocklist"))
-    }
-
     /// Locks and reads the object map. What cannot be read is marked as not to be trusted.
     async fn load_map(&self, objects: u64, flags: u64) -> Result<ObjectMap, RbdError> {
         let object = names::object_map(&self.id, None);
@@ -176,8 +136,8 @@ impl Inner {
                 Err(error) if error.errno() == Some(Errno::EEXIST) => break,
                 // Whoever had the image's lock before us had this one too, and is gone.
                 Err(error) if error.errno() == Some(Errno::EBUSY) => {
-                    if let Some((id, _)) = self.owner(&self.pool, &object).await? {
-                        self.break_lock(&object, &id).await?;
+                    for owner in owners(&self.pool, &object).await? {
+                        break_lock(&self.pool, &object, &owner).await?;
                     }
                 }
                 Err(error) => return Err(error),

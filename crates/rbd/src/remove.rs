@@ -68,11 +68,7 @@ async fn remove_open(
     if !header.snapshots.is_empty() {
         return Err(inner.busy(format!("it has {} snapshots", header.snapshots.len())));
     }
-    let watchers = images.pool.watchers(names::header(id)).await.map_err(during("watchers"))?;
-    let me = images.pool.cluster().id();
-    if let Some(other) = watchers.iter().find(|w| u64::try_from(w.client.num) != Ok(me)) {
-        return Err(inner.busy(format!("open by {} at {}", other.client, other.addr)));
-    }
+    image.not_open_elsewhere().await?;
     let held = inner.alone().await?;
     let spec = TrashImageSpec {
         source: REMOVING,

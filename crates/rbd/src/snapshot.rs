@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use seabed_classes::rbd::wire::{BitVector, SnapshotNamespace, feature};
 use seabed_cluster::{Errno, SnapId};
-use seabed_denc::Bytes;
 use seabed_rados::Operation;
 
 use crate::call::{get, rbd, set};
@@ -276,19 +275,5 @@ impl Inner {
         self.pool.operate(head, save).await.map_err(during("object map"))?;
         map.replace(states);
         Ok(())
-    }
-
-    /// Clones of version 1, of all pools.
-    pub(crate) async fn old_clones(&self, snap: SnapId) -> Result<Vec<String>, RbdError> {
-        let mut all = Vec::new();
-        let cluster = self.pool.cluster();
-        let key = (self.pool.id().0, self.id.as_str(), snap);
-        for (id, _) in cluster.pools().await.map_err(during("clones"))? {
-            let pool = cluster.pool_by_id(id).await.map_err(during("clones"))?;
-            let found: Result<std::collections::BTreeSet<Bytes>, RbdError> =
-                get(&pool, names::CHILDREN, "get_children", key).await;
-            all.extend(optional(found)?.into_iter().flatten().map(|id| crate::call::text(&id)));
-        }
-        Ok(all)
     }
 }

@@ -11,7 +11,7 @@ use crate::call::{get, set, text};
 use crate::error::{during, unless};
 use crate::header::all_pages;
 use crate::remove::{Progress, wall};
-use crate::{Images, RbdError, names};
+use crate::{Image, Images, RbdError, names};
 
 /// `TRASH_IMAGE_STATE_*`.
 const NORMAL: u8 = 0;
@@ -34,8 +34,26 @@ pub struct Trashed {
 
 impl Images {
     /// Moves an image to the trash, to be kept for some time; returns its id, which names it from
-    /// then on.
+    /// then on. Snapshots and clones of it stay as they are.
+    ///
+    /// Errors: [`RbdError::Busy`] while another client has it open to write.
     pub async fn trash(&self, name: &str, keep: Duration) -> Result<String, RbdError> {
+        let image = Image::open(self, name).await?;
+        let moved = async {
+            let held = image.inner.alone().await?;
+            image.not_open_elsewhere().await?;
+            let id = self.move_to_trash(name, keep).await?;
+            drop(held);
+            Ok(id)
+        }
+        .await;
+        let closed = image.close().await;
+        let id = moved?;
+        closed?;
+        Ok(id)
+    }
+
+    async fn move_to_trash(&self, name: &str, keep: Duration) -> Result<String, RbdError> {
         let id = self.id(name).await?;
         let now = wall(Duration::ZERO);
         let spec = TrashImageSpec {
@@ -45,7 +63,9 @@ impl Images {
             state: MOVING,
             ..TrashImageSpec::default()
         };
-        set(&self.pool, names::TRASH, "trash_add", (id.as_str(), spec)).await?;
+        // There already if an earlier call was stopped before the name went.
+        let added = set(&self.pool, names::TRASH, "trash_add", (id.as_str(), spec)).await;
+        unless(added, Errno::EEXIST)?;
         self.forget_name(name, &id).await?;
         set(&self.pool, names::TRASH, "trash_state_set", (id.as_str(), NORMAL, MOVING)).await?;
         Ok(id)
