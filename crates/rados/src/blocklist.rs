@@ -58,9 +58,8 @@ fn command(verb: &str, client: &EntityAddr, expire: Option<Duration>) -> Option<
         Some(time) => format!(r#","expire":{:.1}"#, time.as_secs_f64()),
     };
     (nonce != 0).then(|| {
-        format!(
-            r#"{{"prefix":"osd blocklist","blocklistop":"{verb}","addr":"{socket}/{nonce}"{expire}}}"#
-        )
+        let prefix = r#""prefix":"osd blocklist""#;
+        format!(r#"{{{prefix},"blocklistop":"{verb}","addr":"{socket}/{nonce}"{expire}}}"#)
     })
 }
 
@@ -72,14 +71,15 @@ mod tests {
     fn one_client_is_named_never_a_host() {
         let client: EntityAddr = "v2:10.0.0.1:0/77".parse().unwrap();
         let hour = Some(Duration::from_secs(3600));
+        let begin = r#"{"prefix":"osd blocklist","blocklistop":"#;
         assert_eq!(
             command("add", &client, hour).unwrap(),
-            r#"{"prefix":"osd blocklist","blocklistop":"add","addr":"10.0.0.1:0/77","expire":3600.0}"#
+            format!(r#"{begin}"add","addr":"10.0.0.1:0/77","expire":3600.0}}"#)
         );
         let client: EntityAddr = "[fd00::1]:0/77".parse().unwrap();
         assert_eq!(
             command("rm", &client, None).unwrap(),
-            r#"{"prefix":"osd blocklist","blocklistop":"rm","addr":"[fd00::1]:0/77"}"#
+            format!(r#"{begin}"rm","addr":"[fd00::1]:0/77"}}"#)
         );
         let host: EntityAddr = "10.0.0.1".parse().unwrap();
         assert_eq!(command("add", &host, None), None);

@@ -287,8 +287,8 @@ impl Pool {
         }
     }
 
-    /// At most `max` omap entries behind the key `after` whose keys begin with `prefix`; true: there
-    /// are more.
+    /// At most `max` omap entries behind the key `after` whose keys begin with `prefix`; true:
+    /// there are more.
     pub async fn omap_page(
         &self,
         name: impl AsRef<[u8]>,

@@ -82,7 +82,7 @@ mod tests {
             async move {
                 now.set(now.get() + 1);
                 most.set(most.get().max(now.get()));
-                for _ in 0..(index * 7) % 5 {
+                for _ in 0..=(index * 7) % 5 {
                     tokio::task::yield_now().await;
                 }
                 now.set(now.get() - 1);
