@@ -100,6 +100,31 @@ step 'clearomap' "${R[@]}" clearomap small
 step 'listomapvals cleared' "${R[@]}" listomapvals small
 step 'listomapvals of a missing object' "${R[@]}" listomapvals absent
 
+step 'cp: attributes' "${R[@]}" setxattr million shape round
+step 'cp: omap' "${R[@]}" setomapval million k1 one
+step 'cp: omap header' "${R[@]}" setomapheader million head
+step 'cp' "${R[@]}" cp million copied
+step 'cp: the data' bash -c "rados -c $conf -p $pool get copied - | cmp - million"
+step 'cp: the size' "${R[@]}" stat copied
+step 'cp: the attributes' "${R[@]}" listxattr copied
+step 'cp: an attribute' "${R[@]}" getxattr copied shape
+step 'cp: the omap' "${R[@]}" listomapvals copied
+step 'cp: the omap header' "${R[@]}" getomapheader copied
+step 'cp over what is there' "${R[@]}" cp empty copied
+step 'cp over: the size' "${R[@]}" stat copied
+step 'cp over: the attributes' "${R[@]}" listxattr copied
+step 'cp over: the omap' "${R[@]}" listomapvals copied
+step 'cp in several pieces' "${R[@]}" cp nine copied
+step 'cp in pieces: the data' bash -c "rados -c $conf -p $pool get copied - | cmp - nine"
+step 'cp of a missing object' "${R[@]}" cp absent copied
+step 'cp of a missing object leaves the target' "${R[@]}" stat copied
+step 'cp onto itself' "${R[@]}" cp nine nine
+step 'cp into a namespace' "${R[@]}" -N ns1 cp nine nine
+step 'cp to many, at once' bash -c 'for i in $(seq 20); do r cp million many$i & done; wait; for i in $(seq 20); do r get many$i - | md5sum; r rm many$i; done | sort | uniq -c'
+step 'rm copied' "${R[@]}" rm copied
+step 'rmxattr of the source' "${R[@]}" rmxattr million shape
+step 'clearomap of the source' "${R[@]}" clearomap million
+
 step 'namespace put' "${R[@]}" -N ns1 put inns small
 step 'namespace ls' "${R[@]}" -N ns1 ls
 step 'other namespace' "${R[@]}" -N ns2 ls

@@ -22,6 +22,7 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("seabed-cephx", "seabed-cluster"),
     ("seabed-storage", "seabed-cluster"),
     ("seabed-osd", "seabed-pg"),
+    ("seabed-osd", "seabed-objecter"),
     ("seabed-pg", "seabed-classes"),
     ("seabed", "seabed-rados"),
     ("seabed", "seabed-rbd"),

@@ -65,6 +65,7 @@ errnos! {
     ENODATA = 61, "No data available";
     EOVERFLOW = 75, "Value too large for defined data type";
     EILSEQ = 84, "Invalid or incomplete multibyte or wide character";
+    EMSGSIZE = 90, "Message too long";
     EOPNOTSUPP = 95, "Operation not supported";
     ESHUTDOWN = 108, "Cannot send after transport endpoint shutdown";
     ENOTCONN = 107, "Transport endpoint is not connected";

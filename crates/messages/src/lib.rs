@@ -13,6 +13,7 @@
 mod client_op;
 mod command;
 mod common;
+mod copy;
 mod declare;
 mod mgr;
 mod mon_client;
@@ -30,6 +31,7 @@ mod watch;
 pub use client_op::*;
 pub use command::*;
 pub use common::{Paxos, Trace};
+pub use copy::{CopyCursor, CopyData, copy_flag, copy_from_flag};
 pub use declare::{Body, Foreign, Kind, Opaque, Parts, Segment};
 pub use mgr::*;
 pub use mon_client::*;

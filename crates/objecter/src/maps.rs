@@ -65,6 +65,21 @@ impl Maps {
         }
     }
 
+    /// Takes maps that the caller follows itself, oldest first.
+    pub(crate) fn follow(&mut self, maps: Vec<Arc<OsdMap>>) -> Advance {
+        let before = self.epoch();
+        self.passed.clear();
+        self.jumped = false;
+        for map in maps {
+            let next = Epoch(self.epoch().0 + 1);
+            if map.epoch >= next {
+                self.jumped |= self.newest.is_some() && map.epoch > next;
+                self.passed.extend(self.newest.replace(map));
+            }
+        }
+        if self.epoch() > before { Advance::Newer } else { Advance::Nothing }
+    }
+
     /// Applies increments as far as they follow each other; a full map jumps over a gap.
     fn climb(&mut self, message: &MOsdMap, last: Epoch) -> Result<(), String> {
         while self.epoch() < last {

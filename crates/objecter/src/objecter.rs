@@ -42,6 +42,9 @@ pub enum Input {
     MonLost,
     /// A monitor said something.
     FromMon(Packet),
+    /// The caller follows the maps itself: these came, oldest first. Then it needs no monitor, as
+    /// long as it submits nothing for pools that the newest lacks.
+    Maps(Vec<Arc<OsdMap>>),
     /// An OSD said something.
     FromOsd(OsdId, Packet),
     /// The session with an OSD is gone; what was sent on it may be lost.
@@ -224,6 +227,11 @@ impl Objecter {
                 self.subscribed_from = None;
             }
             Input::FromMon(packet) => self.heard_mon(packet, out),
+            Input::Maps(maps) => {
+                if self.maps.follow(maps) == Advance::Newer {
+                    self.map_changed(out);
+                }
+            }
             Input::FromOsd(osd, packet) => self.heard_osd(osd, packet, out),
             Input::OsdLost(osd) => self.osd_lost(osd, out),
             Input::Tick => self.tick(out),

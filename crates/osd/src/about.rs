@@ -6,6 +6,7 @@ use seabed_storage::{ObjectStore, StatFs};
 use serde_json::{Map, Value, json};
 
 use crate::Osd;
+use crate::fetch::OURSELVES;
 
 /// Requests that one answer shows; it says how many there are.
 const OPS_SHOWN: usize = 1000;
@@ -57,7 +58,9 @@ const COUNTERS: &[Counter] = &[
     bytes("stat_bytes_used", "bytes taken", |_, s| s.total.saturating_sub(s.available)),
     bytes("stat_bytes_avail", "bytes left", |_, s| s.available),
     counter("seabed", "map_epoch", "epoch of the newest map", |o, _| o.epoch().0.into()),
-    counter("seabed", "num_sessions", "sessions of clients", |o, _| o.sessions.len() as u64),
+    counter("seabed", "num_sessions", "sessions of clients", |o, _| {
+        o.sessions.keys().filter(|s| **s != OURSELVES).count() as u64
+    }),
     counter("seabed", "waiting_for_map", "messages that wait for a map", |o, _| {
         o.waiting_map.len() as u64
     }),

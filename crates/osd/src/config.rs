@@ -44,12 +44,31 @@ pub struct OsdConfig {
     /// `osd_failsafe_full_ratio`: the used part of the disk above which no write is taken that
     /// needs room, even before the map says so.
     pub failsafe_full_ratio: f64,
+    /// What copies of objects may take.
+    pub copies: CopyLimits,
     /// What benchmarks may take.
     pub bench: BenchLimits,
     /// Options of the conf file, by name; those of others may be among them.
     pub file: BTreeMap<String, String>,
     /// Limits and times of PGs.
     pub pg: PgConfig,
+}
+
+/// Limits of objects that are gathered from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyLimits {
+    /// Bytes asked for at once (`osd_copyfrom_max_chunk`).
+    pub chunk: u64,
+    /// Bytes of all that are gathered at a time, and of those that are not on disk yet.
+    pub bytes_max: u64,
+    /// How long an OSD that was lost is left alone.
+    pub pause: Duration,
+}
+
+impl Default for CopyLimits {
+    fn default() -> Self {
+        Self { chunk: 8 << 20, bytes_max: 256 << 20, pause: Duration::from_secs(1) }
+    }
 }
 
 /// Limits of a benchmark (`ceph tell osd.N bench`).
@@ -92,6 +111,7 @@ impl OsdConfig {
             trimming_pgs: 2,
             purged_look_interval: Duration::from_secs(86_400),
             failsafe_full_ratio: 0.97,
+            copies: CopyLimits::default(),
             bench: BenchLimits::default(),
             file: BTreeMap::new(),
             pg: PgConfig::default(),

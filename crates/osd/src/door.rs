@@ -51,6 +51,10 @@ impl Osd {
                 Ok(())
             }
             (Message::Command(_), Peer::Client(id)) => self.command(now, id, packet, store, out),
+            (Message::OsdOpReply(_) | Message::OsdBackoff(_), Peer::OsdPublic(osd)) => {
+                self.fetches.heard(now, osd, packet);
+                Ok(())
+            }
             (_, Peer::Osd(osd)) => self.peer_message(now, osd, packet, store, out),
             _ => Ok(()),
         }

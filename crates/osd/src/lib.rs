@@ -13,7 +13,8 @@
 //! the store or the OSD is broken, or the OSD was told to stop). It polls the store's `committed`
 //! and hands the result in as [`Input::Committed`]. Dialling is the caller's: to [`Peer::Osd`] by
 //! the cluster address of the map ([`Osd::map`]), lossless; to `HeartbeatBack`/`HeartbeatFront`
-//! by the heartbeat addresses, lossy; a refused heartbeat dial is told as [`Input::PeerReset`].
+//! by the heartbeat addresses, lossy; to `OsdPublic` by the public address, lossy. That a lossy
+//! session is gone, or that its dial was refused, is told as [`Input::PeerReset`].
 //! Messages to an OSD that is down in the map need not be sent.
 //!
 //! Invariants: the same state and inputs give the same outputs; PGs see every epoch in order; a
@@ -26,6 +27,7 @@ mod bench;
 mod boot;
 mod config;
 mod door;
+mod fetch;
 mod heartbeat;
 mod input;
 mod maps;
@@ -39,7 +41,7 @@ mod table;
 mod tell;
 mod trimming;
 
-pub use config::{BenchLimits, OsdConfig};
+pub use config::{BenchLimits, CopyLimits, OsdConfig};
 pub use input::Input;
 pub use osd::{Osd, StartError, mkfs};
 pub use seabed_pg::{Level, Outbox, Peer, PgConfig, SessionId};

@@ -58,6 +58,7 @@ const BOUND: &[Bound] = &[
     number!("osd_bench_max_block_size", bench.block_max),
     number!("osd_bench_small_size_max_iops", bench.small_iops),
     number!("osd_client_watch_timeout", pg.limits.watch_timeout_seconds),
+    number!("osd_copyfrom_max_chunk", copies.chunk),
     number!("osd_default_notify_timeout", pg.limits.notify_timeout_seconds),
     number!("osd_failsafe_full_ratio", failsafe_full_ratio),
     time!("osd_heartbeat_grace", heartbeat_grace),

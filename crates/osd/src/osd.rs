@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use seabed_cluster::{
-    EntityAddr, EntityName, Epoch, Now, OsdId, OsdMap, OsdSuperblock, PgId, PoolId, SpgId, Time,
-    Uuid,
+    EntityAddr, EntityName, EntityType, Epoch, Now, OsdId, OsdMap, OsdSuperblock, PgId, PoolId,
+    SpgId, Time, Uuid,
 };
 use seabed_messages::{MOsdAlive, MOsdPgCreated, MOsdPgTemp, Packet, Paxos};
 use seabed_pg::{Env, Ids, Level, Outbox, Peer, Pg, Request, SessionId, Step};
@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use crate::bench::Bench;
 use crate::boot::Phase;
+use crate::fetch::{Fetches, OURSELVES};
 use crate::heartbeat::Heartbeat;
 use crate::maps::{self, Maps};
 use crate::options::Options;
@@ -69,6 +70,7 @@ pub struct Osd {
     pub(crate) waiting_pg: BTreeMap<SpgId, Vec<(Peer, Packet)>>,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) trimming: Trimming,
+    pub(crate) fetches: Fetches,
     pub(crate) births: BTreeMap<PoolId, Option<Epoch>>,
     pub(crate) mon_connected: bool,
     /// The process is about to end.
@@ -112,6 +114,12 @@ impl Osd {
         let mut options = Options::start(&config).map_err(StartError::Option)?;
         let mut config = config;
         options.apply(&mut config);
+        let fetches = Fetches::new(config.fsid, config.features);
+        let ourselves = Session {
+            entity: EntityName { kind: EntityType::Osd, num: config.whoami.0.into() },
+            addr: config.addrs.client.0.first().copied().unwrap_or_default(),
+            epoch: Epoch(0),
+        };
         let mut osd = Osd {
             config,
             options,
@@ -120,13 +128,14 @@ impl Osd {
             phase: Phase::default(),
             pgs: BTreeMap::new(),
             removing: BTreeSet::new(),
-            sessions: BTreeMap::new(),
+            sessions: BTreeMap::from([(OURSELVES, ourselves)]),
             peer_epochs: BTreeMap::new(),
             owed: BTreeSet::new(),
             waiting_map: VecDeque::new(),
             waiting_pg: BTreeMap::new(),
             heartbeat: Heartbeat::default(),
             trimming: Trimming::default(),
+            fetches,
             births: BTreeMap::new(),
             mon_connected: false,
             leaving: false,
@@ -142,6 +151,7 @@ impl Osd {
         };
         let newest = osd.maps.newest();
         osd.map = osd.maps.get(store, newest)?;
+        osd.fetches.follow(now, osd.map.iter().cloned().collect());
         osd.load_pgs(now, store, out)?;
         osd.bench_goes_on(now, store, out)?;
         Ok(osd)
@@ -181,6 +191,12 @@ impl Osd {
             Input::SessionClosed(id) => self.session_closed(now, id, store, out),
             Input::PeerReset { peer, refused } => {
                 self.peer_reset(peer, refused, out);
+                if let Peer::OsdPublic(osd) = peer {
+                    let until = now.mono + self.config.copies.pause;
+                    self.fetches.lost(osd, until);
+                    // The rest of that session, if there is one, concerns nobody.
+                    out.close(peer);
+                }
                 Ok(())
             }
             Input::MonConnected => {
@@ -219,6 +235,7 @@ impl Osd {
     ) -> Step {
         let Some(through) = done.iter().max().copied() else { return Ok(()) };
         self.committed = self.committed.max(through);
+        self.fetches.committed(done.len());
         for id in self.pg_ids() {
             self.with_pg(now, id, store, out, |pg, env| pg.committed(env, through))?;
         }
@@ -234,6 +251,7 @@ impl Osd {
                 self.with_pg(now, id, store, out, |pg, env| pg.tick(env))?;
             }
         }
+        self.fetches.tick(now);
         self.remove_some(now, store, out)?;
         self.look_tick(now, store, out)?;
         self.report_tick(now, store, out)
@@ -244,7 +262,8 @@ impl Osd {
         let pgs = self.pgs.values().filter_map(|pg| pg.wake_at());
         let removal = (!self.removing.is_empty()).then_some(Time::ZERO);
         let (boot, heartbeat) = (self.boot_wake(), self.heartbeat.wake_at());
-        let own = [boot, heartbeat, self.report_at, self.beacon_at, self.look_wake()];
+        let (fetches, look) = (self.fetches.wake_at(), self.look_wake());
+        let own = [boot, heartbeat, self.report_at, self.beacon_at, fetches, look];
         pgs.chain(own.into_iter().flatten()).chain(removal).min()
     }
 
@@ -310,8 +329,8 @@ impl Osd {
         let mut temps: BTreeMap<PgId, Vec<OsdId>> = BTreeMap::new();
         let epoch = self.epoch();
         self.take_requests(now, out, &mut temps);
-        // Whoever may trim now has wishes of its own.
-        while self.grant_trims(now, store, out)? {
+        // Whoever may trim now, or has what it copies, has wishes of its own.
+        while self.grant_trims(now, store, out)? || self.gather(now, store, out, mark)? {
             self.take_requests(now, out, &mut temps);
         }
         if !temps.is_empty() {
@@ -351,6 +370,8 @@ impl Osd {
                 Request::Report(_) => self.report_soon(now),
                 Request::TrimSlot(id) => self.trimming.ask(id),
                 Request::TrimDone(id) => self.trimming.done(id),
+                Request::Fetch(pg, id, source) => self.fetches.want(pg, id, source),
+                Request::StopFetch(id) => self.fetches.stop(id),
             }
         }
     }

@@ -137,6 +137,7 @@ impl Osd {
             self.note_births(last.as_deref().filter(|_| !(gap && n == 0)), map);
             last = Some(map.clone());
         }
+        self.fetches.follow(now, learned);
         for osd in newest.osds().filter(|o| newest.is_down(*o)) {
             if self.peer_epochs.remove(&osd).is_some() {
                 out.close(Peer::Osd(osd));
@@ -384,6 +385,7 @@ impl Osd {
     pub(crate) fn begin_removal(&mut self, id: SpgId, store: &mut dyn ObjectStore) -> Step {
         if self.pgs.remove(&id).is_some() {
             self.trimming.done(id);
+            self.fetches.forget(id);
             store.submit(seabed_pg::forget(id))?;
             self.removing.insert(id);
         }

@@ -16,8 +16,9 @@ use seabed_denc::Bytes;
 use seabed_messages::op::{request_flag, watch_op};
 use seabed_messages::{MOsdOp, MOsdOpReply, OpArgs, OpCode, Packet};
 
+use crate::copying::{Copies, is_fetch};
 use crate::log::Known;
-use crate::op::{self, ObjectContext, OpEnv, OpOutcome};
+use crate::op::{self, Copied, ObjectContext, OpEnv, OpOutcome, ReqIds};
 use crate::peering::{Phase, Role};
 use crate::replicate::{NewChange, Reply};
 use crate::{Env, Level, Peer, Pg, SessionId, Step};
@@ -52,7 +53,9 @@ impl ClientOp {
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     /// For the PG to be active and readable.
-    active: VecDeque<ClientOp>,
+    pub(crate) active: VecDeque<ClientOp>,
+    /// For the source of a copy, or behind such a copy.
+    pub(crate) copies: Copies,
     /// For an object to be whole, here or on a copy; by head, so that order is kept.
     object: BTreeMap<HObject, ForObject>,
     /// For room on the disk or in the pool.
@@ -83,6 +86,7 @@ impl Waiting {
         let live = |op: &ClientOp| op.session != session;
         self.active.retain(live);
         self.room.retain(live);
+        self.copies.forget(session);
         self.object.retain(|_, waited| {
             waited.requests.retain(live);
             !waited.requests.is_empty()
@@ -94,15 +98,20 @@ impl Waiting {
         let for_pg = self.active.iter().map(|op| (op, "waiting for peered"));
         let for_objects = self.object.values().flat_map(|w| &w.requests);
         let for_room = self.room.iter().map(|op| (op, "waiting for room"));
-        for_pg.chain(for_objects.map(|op| (op, "waiting for object"))).chain(for_room)
+        let for_sources = self.copies.requests().map(|op| (op, "waiting for source"));
+        let for_objects = for_objects.map(|op| (op, "waiting for object"));
+        for_pg.chain(for_objects).chain(for_room).chain(for_sources)
     }
 
     /// How many requests wait.
     pub(crate) fn len(&self) -> usize {
         let for_objects: usize = self.object.values().map(|w| w.requests.len()).sum();
-        self.active.len() + self.room.len() + for_objects
+        self.active.len() + self.room.len() + self.copies.len() + for_objects
     }
 }
+
+/// Of requests that do not ask who changed the object.
+static NO_REQIDS: ReqIds = (Vec::new(), BTreeMap::new());
 
 /// The object a request is about; snapshots are parts of their head.
 pub(crate) fn target(op: &ClientOp) -> HObject {
@@ -195,7 +204,7 @@ impl Pg {
 
     /// The interval ended: requests whose reply has not left are taken up in the next one, if we
     /// still lead then. Those that were written are found in the log.
-    pub(crate) fn requeue(&mut self, role: Role) {
+    pub(crate) fn requeue(&mut self, env: &mut Env<'_>, role: Role) {
         let mut all = VecDeque::new();
         if let Role::Primary(primary) = role
             && let Phase::Active(active) = primary.phase
@@ -205,6 +214,7 @@ impl Pg {
         for (_, waited) in std::mem::take(&mut self.waiting.object) {
             all.extend(waited.requests);
         }
+        all.append(&mut self.waiting.copies.give_up(env));
         all.append(&mut self.waiting.room);
         all.append(&mut self.waiting.active);
         self.waiting.active = all;
@@ -241,7 +251,17 @@ impl Pg {
         }
     }
 
-    fn serve(&mut self, env: &mut Env<'_>, op: ClientOp) -> Step {
+    pub(crate) fn serve(&mut self, env: &mut Env<'_>, op: ClientOp) -> Step {
+        self.serve_with(env, op, None)
+    }
+
+    /// Carries out a request, whose source may have been gathered.
+    pub(crate) fn serve_with(
+        &mut self,
+        env: &mut Env<'_>,
+        op: ClientOp,
+        copied: Option<&Copied>,
+    ) -> Step {
         // For requests that have waited too: who is shut out or held back may have changed.
         if self.is_held_back(&op) {
             return Ok(());
@@ -265,10 +285,14 @@ impl Pg {
         let object = target(&op);
         let writes = op::may_write(&op.message);
         let full = env.config.disk_full && writes && !frees_only(&op.message);
-        if full || self.waiting.room.iter().any(|w| target(w) == object) {
+        // See `copying`: else two copies could wait for each other for ever.
+        let passes = is_fetch(&op);
+        if full || !passes && self.waiting.room.iter().any(|w| target(w) == object) {
             self.wait_for_room(env, op);
             return Ok(());
         }
+        let kept = if passes { Some(op) } else { self.waiting.copies.push(&object, op) };
+        let Some(op) = kept else { return Ok(()) };
         if self.waiting.object.contains_key(&object)
             || self.missing.contains(&object)
             || writes && self.is_degraded(&object)
@@ -281,7 +305,7 @@ impl Pg {
         };
         if !head.info.watchers.is_empty() && self.meet_watchers(env, &object, &head.info)? {
             // The object has changed.
-            return self.serve(env, op);
+            return self.serve_with(env, op, copied);
         }
         let map = Arc::clone(&env.map);
         let removed = map.removed_snaps_queue.get(&self.id.pg.pool);
@@ -297,8 +321,10 @@ impl Pg {
             Err(error) => return self.reply_error(env, op, error),
         };
         let connected = self.connected(&op, &object);
+        let gets = op.message.ops.iter().any(|o| o.op == OpCode::CopyGet);
+        let reqids = if gets { self.reqids_of(&context.object) } else { ReqIds::default() };
         let Some(op_env) = self.op_env(env, &map, &op) else { return Ok(()) };
-        let op_env = OpEnv { connected: &connected, ..op_env };
+        let op_env = OpEnv { connected: &connected, copied, reqids: &reqids, ..op_env };
         let outcome = op::execute(&op_env, env.store, &self.coll, &context, &op.message);
         self.conclude(env, op, object, outcome)
     }
@@ -316,6 +342,8 @@ impl Pg {
             caller: (op.entity, op.addr),
             require_osd_release: env.map.require_osd_release,
             connected: &[],
+            copied: None,
+            reqids: &NO_REQIDS,
             next_notify: env.ids.next_notify(self.epoch),
             limits: &env.config.limits,
         })
@@ -376,7 +404,7 @@ impl Pg {
         } else if m.object.is_empty() || writes && m.snap != SnapId::HEAD {
             Some(Errno::EINVAL)
         } else if bytes > env.config.write_max {
-            Some(Errno(90))
+            Some(Errno::EMSGSIZE)
         } else {
             None
         }
@@ -400,8 +428,12 @@ impl Pg {
         env: &mut Env<'_>,
         op: ClientOp,
         object: HObject,
-        outcome: OpOutcome,
+        mut outcome: OpOutcome,
     ) -> Step {
+        if let Some(source) = outcome.copy.take() {
+            self.wait_for_source(env, object, op, source);
+            return Ok(());
+        }
         if let Some(watch) = &outcome.watch {
             let (bytes_max, max) = (env.config.notify_bytes_max, env.config.notifies_max);
             if !self.watches.has_room(watch, bytes_max, max) {
@@ -510,7 +542,7 @@ impl Pg {
         Ok(())
     }
 
-    fn reply_error(&mut self, env: &mut Env<'_>, op: ClientOp, error: Errno) -> Step {
+    pub(crate) fn reply_error(&mut self, env: &mut Env<'_>, op: ClientOp, error: Errno) -> Step {
         let reply = MOsdOpReply::to(&op.message, error.wire(), self.epoch);
         let object = target(&op);
         self.reply_in_order(env, &object, Reply::new(op, reply))

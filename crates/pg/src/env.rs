@@ -6,8 +6,8 @@ use std::time::Duration;
 use seabed_cluster::{Epoch, Now, OsdId, OsdMap};
 use seabed_storage::{ObjectStore, StoreError};
 
-use crate::Outbox;
 use crate::op::OpLimits;
+use crate::{FetchId, Outbox};
 
 /// The result of a step that touched the store. An error means that the OSD must stop: a copy that
 /// cannot follow its log is worth nothing.
@@ -38,12 +38,19 @@ pub struct Ids {
     pub notifies: u32,
     /// Back-offs so far.
     pub backoffs: u64,
+    /// Objects asked for so far.
+    pub fetches: u64,
 }
 
 impl Ids {
     pub(crate) fn next_backoff(&mut self) -> u64 {
         self.backoffs += 1;
         self.backoffs
+    }
+
+    pub(crate) fn next_fetch(&mut self) -> FetchId {
+        self.fetches += 1;
+        FetchId(self.fetches)
     }
 
     /// The id of the next notify; those that follow count up from it.

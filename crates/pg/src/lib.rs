@@ -14,6 +14,7 @@
 mod audit;
 mod backoff;
 mod client;
+mod copying;
 mod disk;
 mod env;
 mod inquiry;
@@ -43,7 +44,7 @@ pub use env::{Env, Ids, PgConfig, Step};
 pub use interval::{Membership, PriorSet, add_interval, maybe_wrote};
 pub use invariants::check;
 pub use log::{Known, Log, Missing};
-pub use outbox::{Level, Outbox, Peer, Request, SessionId};
+pub use outbox::{FetchId, Level, Outbox, Peer, Request, SessionId};
 pub use pg::Pg;
 
 /// The form in which PGs write to disk and to each other: Pacific's.

@@ -3,6 +3,8 @@
 use seabed_cluster::{Epoch, OsdId, PgId, SpgId};
 use seabed_messages::Packet;
 
+use crate::op::CopySource;
+
 /// One accepted client (or heartbeat) session, named by the shell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);
@@ -20,9 +22,15 @@ pub enum Peer {
     HeartbeatBack(OsdId),
     /// An OSD's heartbeat server on the public network, dialled by us.
     HeartbeatFront(OsdId),
+    /// An OSD on its public address, dialled by us as a client is.
+    OsdPublic(OsdId),
     /// An OSD that dialled one of our heartbeat servers.
     HeartbeatSession(SessionId),
 }
+
+/// Names what a PG has asked for of another object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FetchId(pub u64);
 
 /// Weight of a line for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +60,10 @@ pub enum Request {
     TrimSlot(SpgId),
     /// The PG gives its slot back, or waits for none any more.
     TrimDone(SpgId),
+    /// An object is to be gathered for the PG; [`Pg::fetched`](crate::Pg::fetched) takes it.
+    Fetch(SpgId, FetchId, Box<CopySource>),
+    /// It is not wanted any more.
+    StopFetch(FetchId),
 }
 
 /// Collects what a step gives out, in order.

@@ -287,7 +287,7 @@ impl Pg {
         self.lift_all(env);
         self.end_trim(env);
         let role = std::mem::take(&mut self.role);
-        self.requeue(role);
+        self.requeue(env, role);
         self.member = new;
         self.drop_leftovers(env)?;
         self.assume_role();

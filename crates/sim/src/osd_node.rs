@@ -28,7 +28,8 @@ pub(crate) struct OsdNode {
     committing: bool,
     mon: Option<ConnId>,
     mon_open: bool,
-    heartbeats: BTreeMap<Peer, (ConnId, u32)>,
+    /// Other OSDs' heartbeat servers and public addresses, and the life that was called.
+    called: BTreeMap<Peer, (ConnId, u32)>,
     map_epoch: u32,
 }
 
@@ -46,6 +47,14 @@ pub(crate) fn addrs(osd: usize, life: u32) -> OsdAddrs {
         cluster: addr(6801),
         heartbeat_back: addr(6802),
         heartbeat_front: addr(6803),
+    }
+}
+
+/// The OSD behind a session that an OSD has called for, but for those on the cluster network.
+fn called_osd(peer: Peer) -> Option<OsdId> {
+    match peer {
+        Peer::HeartbeatBack(o) | Peer::HeartbeatFront(o) | Peer::OsdPublic(o) => Some(o),
+        Peer::Mon | Peer::Osd(_) | Peer::Client(_) | Peer::HeartbeatSession(_) => None,
     }
 }
 
@@ -70,7 +79,7 @@ impl OsdNode {
             committing: false,
             mon: None,
             mon_open: false,
-            heartbeats: BTreeMap::new(),
+            called: BTreeMap::new(),
             map_epoch: 0,
         }
     }
@@ -96,6 +105,9 @@ fn config(plan: &Plan, n: usize, life: u32) -> OsdConfig {
     config.pg.lease = plan.lease;
     config.pg.recovery_active = 3;
     config.removal_step = 3;
+    config.copies.chunk = plan.push.0;
+    // So that copies wait for each other.
+    config.copies.bytes_max = 3 * plan.push.0;
     config.metadata = [("hostname".to_string(), format!("host{n}"))].into();
     #[cfg(feature = "planted-bugs")]
     {
@@ -122,7 +134,7 @@ impl World {
         node.committing = false;
         node.mon = None;
         node.mon_open = false;
-        node.heartbeats.clear();
+        node.called.clear();
         node.map_epoch = 0;
         let mut out = Outbox::default();
         let config = config(&self.plan, n, node.life);
@@ -243,6 +255,11 @@ impl World {
         for peer in out.closed {
             match peer {
                 Peer::Client(s) | Peer::HeartbeatSession(s) => self.hang_up(s.0, 1),
+                Peer::OsdPublic(_) => {
+                    if let Some((id, _)) = self.osds[n].called.remove(&peer) {
+                        self.hang_up(id, 0);
+                    }
+                }
                 _ => {}
             }
         }
@@ -262,18 +279,16 @@ impl World {
             }
         }
         let stale: Vec<(Peer, ConnId)> = self.osds[n]
-            .heartbeats
+            .called
             .iter()
             .filter(|(peer, (_, life))| {
-                let (Peer::HeartbeatBack(o) | Peer::HeartbeatFront(o)) = **peer else {
-                    return false;
-                };
+                let Some(o) = called_osd(**peer) else { return false };
                 !map.is_up(o) || map.addrs(o).map_or(0, |a| life_of(&a.heartbeat_back)) != *life
             })
             .map(|(peer, (id, _))| (*peer, *id))
             .collect();
         for (peer, id) in stale {
-            self.osds[n].heartbeats.remove(&peer);
+            self.osds[n].called.remove(&peer);
             self.hang_up(id, 0);
         }
     }
@@ -301,14 +316,17 @@ impl World {
                     self.send(id, side, packet);
                 }
             }
-            Peer::HeartbeatBack(o) | Peer::HeartbeatFront(o) => {
+            Peer::HeartbeatBack(o) | Peer::HeartbeatFront(o) | Peer::OsdPublic(o) => {
                 let Some(a) = map.filter(|m| m.is_up(o)).and_then(|m| m.addrs(o)) else { return };
                 let life = life_of(&a.heartbeat_back);
-                let line =
-                    if matches!(peer, Peer::HeartbeatBack(_)) { Line::Back } else { Line::Front };
-                let known = self.osds[n].heartbeats.get(&peer).map(|(id, _)| *id);
+                let line = match peer {
+                    Peer::OsdPublic(_) => Line::Public,
+                    Peer::HeartbeatBack(_) => Line::Back,
+                    _ => Line::Front,
+                };
+                let known = self.osds[n].called.get(&peer).map(|(id, _)| *id);
                 let id = known.unwrap_or_else(|| self.dial(line, me, end_of(o, life)));
-                self.osds[n].heartbeats.insert(peer, (id, life));
+                self.osds[n].called.insert(peer, (id, life));
                 self.send(id, 0, packet);
             }
         }
@@ -321,10 +339,18 @@ impl World {
                 self.osd_step(n, Input::MonConnected);
             }
             (Line::Public, 1) => {
-                let Node::Client(c) = from.node else { return };
                 let peer = Peer::Client(SessionId(id));
-                let entity = EntityName::client(crate::client_node::global_id(c, from.life));
-                let addr = crate::client_node::addr(c, from.life);
+                let (entity, addr) = match from.node {
+                    Node::Client(c) => (
+                        EntityName::client(crate::client_node::global_id(c, from.life)),
+                        crate::client_node::addr(c, from.life),
+                    ),
+                    Node::Osd(o) => {
+                        let entity = EntityName { kind: EntityType::Osd, num: o as i64 };
+                        (entity, addrs(o, from.life).client.0[0])
+                    }
+                    Node::Mon => return,
+                };
                 self.osd_step(n, Input::SessionOpened { peer, entity, addr });
             }
             (Line::Back | Line::Front, 1) => {
@@ -355,7 +381,8 @@ impl World {
             (Line::Mon, _) if self.osds[n].mon != Some(id) => return,
             (Line::Mon, _) => Peer::Mon,
             (Line::Cluster, _) => Peer::Osd(other),
-            (Line::Public, _) => Peer::Client(SessionId(id)),
+            (Line::Public, 1) => Peer::Client(SessionId(id)),
+            (Line::Public, _) => Peer::OsdPublic(other),
             (Line::Back | Line::Front, 1) => Peer::HeartbeatSession(SessionId(id)),
             (Line::Back, _) => Peer::HeartbeatBack(other),
             (Line::Front, _) => Peer::HeartbeatFront(other),
@@ -385,15 +412,19 @@ impl World {
                 self.later(Duration::from_millis(250), Event::CallMon(end));
                 Peer::Mon
             }
-            (Line::Public, _) | (Line::Back | Line::Front, 1) => {
+            (Line::Public | Line::Back | Line::Front, 1) => {
                 return self.osd_step(n, Input::SessionClosed(SessionId(id)));
             }
+            (Line::Public, _) => Peer::OsdPublic(other),
             (Line::Back, _) => Peer::HeartbeatBack(other),
             (Line::Front, _) => Peer::HeartbeatFront(other),
             (Line::Cluster, _) => Peer::Osd(other),
         };
-        if self.osds[n].heartbeats.get(&peer).is_some_and(|(known, _)| *known == id) {
-            self.osds[n].heartbeats.remove(&peer);
+        match self.osds[n].called.get(&peer) {
+            Some((known, _)) if *known == id => drop(self.osds[n].called.remove(&peer)),
+            // It was called anew since.
+            Some(_) if matches!(peer, Peer::OsdPublic(_)) => return,
+            _ => {}
         }
         self.osd_step(n, Input::PeerReset { peer, refused });
     }

@@ -137,6 +137,13 @@ pub const TABLE: &[Known] = &[
     opt("osd_client_watch_timeout", Int, "30", "seconds of silence after which a watcher is gone")
         .within(1, 86_400)
         .level("dev"),
+    opt(
+        "osd_copyfrom_max_chunk",
+        Size,
+        "8388608",
+        "bytes of a source that a copy asks for at once",
+    )
+    .within(1, 64 << 20),
     opt("osd_crush_chooseleaf_type", Int, "1", "failure domain of a new cluster's rule"),
     opt("osd_deep_scrub_interval", Float, "604800.000000", "seconds between deep scrubs"),
     opt("osd_default_notify_timeout", Uint, "30", "seconds that watchers have to answer a notify")

@@ -61,8 +61,13 @@ impl Guests {
     }
 
     pub fn send(&mut self, session: SessionId, ops: Vec<OsdOp>) -> u64 {
+        self.send_to(session, OBJECT, ops)
+    }
+
+    /// Sends a request for another object.
+    pub fn send_to(&mut self, session: SessionId, name: &'static str, ops: Vec<OsdOp>) -> u64 {
         self.next_tid += 1;
-        let (none, name) = (Bytes::new(), Bytes::from(OBJECT));
+        let (none, name) = (Bytes::new(), Bytes::from(name));
         let object = HObject::new(PoolId(1), none.clone(), none, name.clone(), SnapId::HEAD);
         let message = MOsdOp {
             pg: SpgId::replicated(PgId::new(PoolId(1), 0)),
@@ -88,6 +93,11 @@ impl Guests {
     /// A request and its reply.
     pub fn ask(&mut self, session: SessionId, ops: Vec<OsdOp>) -> MOsdOpReply {
         let tid = self.send(session, ops);
+        self.reply(session, tid)
+    }
+
+    /// The reply to a request.
+    pub fn reply(&mut self, session: SessionId, tid: u64) -> MOsdOpReply {
         for _ in 0..2000 {
             let reply = self.world.heard.iter().position(|(_, s, packet)| {
                 *s == session

@@ -1,5 +1,7 @@
 //! What an execution is given: the object as it stands, and the request's place in the PG.
 
+use std::collections::BTreeMap;
+
 use seabed_cluster::{
     Collection, EVersion, EntityAddr, EntityName, Errno, GhObject, HObject, IntervalSet,
     ObjectInfo, Pool, ReqId, SnapId, SnapSet, UTime,
@@ -7,7 +9,7 @@ use seabed_cluster::{
 use seabed_denc::Decode;
 use seabed_storage::{ObjectStore, StoreError};
 
-use super::{Shown, WriteEffect};
+use super::{Copied, Shown, WriteEffect};
 
 /// The object as left by all operations submitted so far.
 ///
@@ -157,6 +159,10 @@ impl Default for OpLimits {
     }
 }
 
+/// Requests that changed an object, newest first, with the versions they made; and the results of
+/// those that failed, by position.
+pub type ReqIds = (Vec<(ReqId, u64)>, BTreeMap<u32, i32>);
+
 /// The request's place in the PG and in time.
 #[derive(Debug)]
 pub struct OpEnv<'a> {
@@ -180,6 +186,10 @@ pub struct OpEnv<'a> {
     pub require_osd_release: u8,
     /// Cookies of the caller's watches on the object that the request pings and that are connected.
     pub connected: &'a [u64],
+    /// The source of the request's COPY_FROM, once it has been gathered.
+    pub copied: Option<&'a Copied>,
+    /// Of a request with a COPY_GET: who changed the object last.
+    pub reqids: &'a ReqIds,
     /// The id of the request's first notify; others count up from it.
     pub next_notify: u64,
     /// Limits.

@@ -1,8 +1,10 @@
 //! One request's way through its ops: dispatch, and what the object has become.
 
+use std::collections::BTreeMap;
+
 use seabed_cluster::{
     CleanRegions, Collection, Errno, GhObject, IntervalSet, LogOp, ObjectInfo, ObjectStatSum,
-    PgLogEntry, SnapId, SnapSet, object_flag,
+    PgLogEntry, ReqId, SnapId, SnapSet, UTime, object_flag,
 };
 use seabed_denc::{Bytes, DecodeError, Encode};
 use seabed_messages::op::{op_flag, request_flag, watch_op};
@@ -13,7 +15,7 @@ use super::call::call_writes;
 use super::mutation::Mutation;
 use super::outcome::Seen;
 use super::snap::SnapContext;
-use super::{ObjectContext, OpEnv, OpOutcome, OpReturn, WriteEffect};
+use super::{CopySource, ObjectContext, OpEnv, OpOutcome, OpReturn, WriteEffect};
 use crate::watch::WatchEffects;
 use crate::{Level, WIRE};
 
@@ -73,6 +75,13 @@ pub(super) struct Execution<'a> {
     pub(super) drawn: u64,
     /// What becomes of watches, if anything.
     pub(super) watch: Option<Box<WatchEffects>>,
+    /// The time of the change, if the client tells it.
+    pub(super) mtime: Option<UTime>,
+    /// The source that is needed to go on.
+    pub(super) copy: Option<Box<CopySource>>,
+    /// Requests that the log entry names besides its own.
+    pub(super) extra_reqids: Vec<(ReqId, u64)>,
+    pub(super) extra_reqid_return_codes: BTreeMap<u32, i32>,
 }
 
 /// Whether a request can change its object: decided by its ops, its flags are not to be trusted.
@@ -146,6 +155,10 @@ pub fn execute(
         processed: 0,
         drawn: 0,
         watch: None,
+        mtime: (request.mtime != UTime::default()).then_some(request.mtime),
+        copy: None,
+        extra_reqids: Vec::new(),
+        extra_reqid_return_codes: BTreeMap::new(),
     };
     if let Some((error, seen)) = x.refusal(writes) {
         let refused = x.conclude(error.wire(), Vec::new());
@@ -164,6 +177,9 @@ pub fn execute(
         returns.push(OpReturn { op: answered, rval, out });
         x.processed += 1;
         result = rval;
+        if x.copy.is_some() {
+            break;
+        }
         if rval < 0 && op.flags & op_flag::FAILOK != 0 {
             result = 0;
         }
@@ -237,6 +253,8 @@ impl Execution<'_> {
             OpCode::Watch => self.watch(op),
             OpCode::Notify => self.notify(op),
             OpCode::NotifyAck => self.notify_ack(op),
+            OpCode::CopyGet => self.copy_get(op),
+            OpCode::CopyFrom | OpCode::CopyFrom2 => self.copy_from(op),
             other => self.not_built(other),
         }
     }
@@ -327,10 +345,14 @@ impl Execution<'_> {
             record_error: false,
             read_stats: ObjectStatSum::default(),
             watch: None,
+            copy: self.copy.take(),
             notes: std::mem::take(&mut self.notes),
             seen: Seen::Object(self.before.info.user_version),
             returns_vector,
         };
+        if outcome.copy.is_some() {
+            return outcome;
+        }
         if result < 0 || self.mutation.is_none() {
             outcome.record_error = may_write(self.request);
             if result >= 0 {
@@ -380,8 +402,8 @@ impl Execution<'_> {
             info.prior_version = self.before.info.version;
             info.last_reqid = self.env.reqid;
             info.user_version = user_version;
-            if self.request.mtime != Default::default() {
-                info.mtime = self.request.mtime;
+            if let Some(mtime) = self.mtime {
+                info.mtime = mtime;
                 info.local_mtime = self.env.now;
             }
             attrs.push(("_", info.to_bytes(WIRE)));
@@ -397,8 +419,10 @@ impl Execution<'_> {
             version,
             prior_version: self.before.info.version,
             reqid: self.env.reqid,
-            mtime: self.request.mtime,
+            mtime: self.mtime.unwrap_or_default(),
             user_version,
+            extra_reqids: self.extra_reqids,
+            extra_reqid_return_codes: self.extra_reqid_return_codes,
             clean_regions: self.clean,
             op_returns,
             ..PgLogEntry::default()

@@ -49,6 +49,7 @@ pub fn execute_pg_with(
         record_error: false,
         read_stats: Default::default(),
         watch: None,
+        copy: None,
         notes: Vec::new(),
         seen: Seen::Listing,
         returns_vector: false,

@@ -17,6 +17,8 @@
 
 mod call;
 mod context;
+mod copied;
+mod copy;
 mod execution;
 mod list;
 mod mutation;
@@ -30,7 +32,9 @@ mod write;
 mod xattr;
 
 pub use call::check_calls;
-pub use context::{ObjectContext, OpEnv, OpLimits};
+pub use context::{ObjectContext, OpEnv, OpLimits, ReqIds};
+pub use copied::{Copied, CopySource};
+pub(crate) use copy::REQIDS_TOLD;
 pub use execution::{execute, may_write, writes};
 pub use list::{execute_pg, execute_pg_with};
 pub use outcome::{OpOutcome, OpReturn, WriteEffect, set_versions};

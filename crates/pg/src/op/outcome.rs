@@ -6,6 +6,7 @@ use seabed_messages::op::request_flag;
 use seabed_messages::{MOsdOpReply, OsdOp};
 use seabed_storage::Transaction;
 
+use super::CopySource;
 use crate::Level;
 use crate::watch::WatchEffects;
 
@@ -78,6 +79,8 @@ pub struct OpOutcome {
     pub read_stats: ObjectStatSum,
     /// What it does to watches. Nothing if it failed.
     pub watch: Option<Box<WatchEffects>>,
+    /// Before anything else can be said, this must be gathered, and the request executed anew.
+    pub copy: Option<Box<CopySource>>,
     /// Lines for the log.
     pub notes: Vec<(Level, String)>,
     /// What was looked at, which decides the versions in the reply.

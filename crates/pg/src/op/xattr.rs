@@ -9,7 +9,7 @@ use seabed_messages::{OpArgs, OsdOp};
 
 use super::execution::{DONE, Done, Execution, Failure};
 
-fn stored_name(name: &[u8]) -> Bytes {
+pub(super) fn stored_name(name: &[u8]) -> Bytes {
     [b"_", name].concat().into()
 }
 

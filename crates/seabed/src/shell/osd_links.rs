@@ -147,6 +147,7 @@ impl Links {
         let called = match to {
             Peer::Mon | Peer::Client(_) | Peer::HeartbeatSession(_) => None,
             Peer::Osd(osd) => Some((osd, Line::Cluster)),
+            Peer::OsdPublic(osd) => Some((osd, Line::Public)),
             Peer::HeartbeatBack(osd) => Some((osd, Line::BackClient)),
             Peer::HeartbeatFront(osd) => Some((osd, Line::FrontClient)),
         };
@@ -157,6 +158,7 @@ impl Links {
         let (addrs, policy) = match line {
             Line::BackClient => (&addrs.heartbeat_back, Policy::lossy()),
             Line::FrontClient => (&addrs.heartbeat_front, Policy::lossy()),
+            Line::Public => (&addrs.client, Policy::lossy()),
             _ => (&addrs.cluster, Policy::lossless_peer()),
         };
         if let Some((line, conn, known)) = self.by_peer.get(&to) {
@@ -177,6 +179,7 @@ impl Links {
             .iter()
             .filter(|(peer, (_, _, known))| match peer {
                 Peer::Osd(o) => stale(map, *o, known, |a| &a.cluster),
+                Peer::OsdPublic(o) => stale(map, *o, known, |a| &a.client),
                 Peer::HeartbeatBack(o) => stale(map, *o, known, |a| &a.heartbeat_back),
                 Peer::HeartbeatFront(o) => stale(map, *o, known, |a| &a.heartbeat_front),
                 _ => false,

@@ -1,6 +1,5 @@
 //! The administrator's verbs.
 
-pub(crate) mod csi;
 pub(crate) mod object;
 pub(crate) mod store;
 pub(crate) mod tools;

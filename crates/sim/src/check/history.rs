@@ -22,6 +22,9 @@ pub(crate) enum Call {
     Cut { value: u32, key: u8, slots: u8 },
     /// All of the omap goes.
     ClearKeys { value: u32 },
+    /// The object becomes a copy of another, which was made for it: `slots` times the value, and
+    /// the value as attribute and under the key.
+    Copy { value: u32, key: u8, slots: u8 },
     /// The object goes.
     Delete,
     /// Data, attribute and omap are read.

@@ -64,6 +64,10 @@ fn apply(state: &State, op: &Operation) -> Option<State> {
             next.omap.clear();
             next.last = value;
         }
+        Call::Copy { value, key, slots } => {
+            let omap = BTreeMap::from([(key, value)]);
+            next = Seen { data: vec![value; slots.into()], last: value, omap };
+        }
         Call::Delete | Call::Read => {}
     }
     Some(Some(next))
@@ -186,6 +190,7 @@ fn value(call: &Call) -> Option<u32> {
         | Call::WriteAt { value, .. }
         | Call::SetKey { value, .. }
         | Call::Cut { value, .. }
+        | Call::Copy { value, .. }
         | Call::ClearKeys { value } => Some(*value),
         Call::Delete | Call::Read => None,
     }
@@ -325,6 +330,23 @@ mod tests {
         ];
         assert!(verdict(&ops));
         assert!(!verdict(&[ops[0].clone(), ops[2].clone(), ops[3].clone()]));
+    }
+
+    #[test]
+    fn a_copy_is_all_that_there_is() {
+        let copy = |slots| op(3, 4, Call::Copy { value: 2, key: 1, slots }, Told::Done);
+        let omap = BTreeMap::from([(1, 2)]);
+        let seen = Told::Object(Seen { data: vec![2; 3], last: 2, omap });
+        let before = op(1, 2, Call::SetKey { value: 1, key: 5 }, Told::Done);
+        let read = op(5, 6, Call::Read, seen);
+        assert!(verdict(&[before.clone(), copy(3), read.clone()]));
+        assert!(!verdict(&[before.clone(), copy(2), read.clone()]));
+        let after = op(5, 6, Call::SetKey { value: 1, key: 5 }, Told::Done);
+        assert!(!verdict(&[
+            after,
+            copy(3),
+            Operation { began: 7, ended: read.ended.map(|(_, told)| (8, told)), ..read }
+        ]));
     }
 
     #[test]

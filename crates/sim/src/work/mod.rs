@@ -21,6 +21,7 @@ pub(crate) use bell::Bell;
 pub(crate) use image::{Image, Stage};
 pub(crate) use tally::Tally;
 
+use crate::check::Call;
 use crate::net::Node;
 use crate::world::{Event, World};
 
@@ -57,6 +58,8 @@ impl Work {
 pub(crate) enum Ask {
     /// An operation of the history.
     Object(usize),
+    /// The source of a copy, for an object.
+    Source(usize, Call),
     /// Something about the image.
     Image(image::Ask),
     /// Something about a number.
@@ -141,6 +144,7 @@ impl World {
         }
         match what {
             Ask::Object(op) => self.object_is_answered(n, op, reply),
+            Ask::Source(object, copy) => self.source_is_made(n, object, copy, reply),
             Ask::Image(what) => self.image_is_answered(n, what, reply),
             Ask::Tally(what) => self.tally.answered(what, reply),
             Ask::Heard if reply.result == 0 => Ok(()),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use seabed_cluster::{ObjectLocator, PoolId};
 use seabed_denc::{Bytes, Encode};
 use seabed_messages::{OpCode, OsdOp};
 use seabed_objecter::OpReply;
@@ -21,8 +22,13 @@ pub(crate) fn key(n: u8) -> Bytes {
     Bytes::from(format!("key{n}"))
 }
 
+/// The name of an object that is made to be copied, once.
+fn source(value: u32) -> String {
+    format!("source{value}")
+}
+
 /// The operations of a call.
-fn ops(call: &Call) -> Vec<OsdOp> {
+fn ops(call: &Call, pool: PoolId) -> Vec<OsdOp> {
     let note = |value: &u32| OsdOp::xattr(OpCode::SetXattr, b"last", value.to_string().as_bytes());
     let omap = |key_number: &u8, value: &u32| {
         let pairs = BTreeMap::from([(key(*key_number), Bytes::from(value.to_string()))]);
@@ -57,6 +63,9 @@ fn ops(call: &Call) -> Vec<OsdOp> {
         Call::ClearKeys { value } => {
             vec![note(value), OsdOp::plain(OpCode::OmapClear, Bytes::new())]
         }
+        Call::Copy { value, .. } => {
+            vec![OsdOp::copy_from(source(*value).as_bytes(), &ObjectLocator::new(pool), 0)]
+        }
         Call::Delete => vec![OsdOp::plain(OpCode::Delete, Bytes::new())],
         Call::Read => {
             let mut all = bytes::BytesMut::new();
@@ -76,7 +85,7 @@ impl World {
     fn draw_call(&mut self) -> Call {
         let value = self.history.fresh_value();
         let c = &mut self.work_chance;
-        match c.below(24) {
+        match c.below(26) {
             0..=4 => Call::Append { value },
             5..=7 => Call::WriteFull { value, slots: 1 + c.below(SLOTS) as u8 },
             8..=9 => Call::WriteAt { value, slot: c.below(SLOTS) as u8 },
@@ -84,6 +93,10 @@ impl World {
             12 => Call::Delete,
             13 => Call::Cut { value, key: c.below(KEYS) as u8, slots: c.below(SLOTS) as u8 },
             14 => Call::ClearKeys { value },
+            15..=16 => {
+                let (key, slots) = (c.below(KEYS) as u8, c.below(SLOTS) as u8);
+                Call::Copy { value, key, slots }
+            }
             _ => Call::Read,
         }
     }
@@ -95,8 +108,9 @@ impl World {
         if map.is_none_or(|m| m.pool_by_name(POOL).is_none()) {
             return;
         }
+        let Some(pool) = self.pool else { return };
         let tick = self.tick_of_history();
-        let ops = ops(&call);
+        let ops = ops(&call, pool);
         let op = self.history.begins(n, object, call, tick);
         self.ask(n, &format!("object{object}"), ops, Ask::Object(op));
     }
@@ -105,9 +119,36 @@ impl World {
     pub(super) fn work_on_objects(&mut self, n: usize) {
         if self.clients[n].pending.len() < self.plan.depth {
             let object = self.work_chance.index(self.plan.objects);
-            let call = self.draw_call();
-            self.submit(n, object, call);
+            match self.draw_call() {
+                Call::Copy { value, key, slots } => self.make_source(n, object, value, key, slots),
+                call => self.submit(n, object, call),
+            }
         }
+    }
+
+    /// What is to be copied is made first. Nobody changes it, so the model knows what the copy is.
+    fn make_source(&mut self, n: usize, object: usize, value: u32, key: u8, slots: u8) {
+        let Some(pool) = self.pool else { return };
+        let parts = [Call::WriteFull { value, slots }, Call::SetKey { value, key }];
+        let all = parts.iter().flat_map(|call| ops(call, pool)).collect();
+        let copy = Call::Copy { value, key, slots };
+        self.ask(n, &source(value), all, Ask::Source(object, copy));
+    }
+
+    /// The source of a copy is made.
+    pub(super) fn source_is_made(
+        &mut self,
+        n: usize,
+        object: usize,
+        copy: Call,
+        reply: &OpReply,
+    ) -> Result<(), String> {
+        if reply.result < 0 {
+            return Err(format!("the source of {copy:?} is answered {}", reply.result));
+        }
+        self.count("copies");
+        self.submit(n, object, copy);
+        Ok(())
     }
 
     /// An operation of the history is answered.

@@ -1,6 +1,7 @@
 //! Tests of op execution: a world of one PG on a store in memory, and what is expected of it.
 
 mod calls;
+mod copy;
 mod golden;
 mod model;
 mod recorded;
@@ -38,6 +39,8 @@ struct World {
     limits: OpLimits,
     now: UTime,
     connected: Vec<u64>,
+    copied: Option<Copied>,
+    reqids: ReqIds,
     removed_snaps: IntervalSet,
     caller: (EntityName, EntityAddr),
 }
@@ -62,6 +65,8 @@ impl World {
             limits: OpLimits::default(),
             now: UTime { sec: 7, nsec: 7 },
             connected: Vec::new(),
+            copied: None,
+            reqids: ReqIds::default(),
             removed_snaps: IntervalSet::new(),
             caller: (EntityName::client(4), EntityAddr::default()),
         }
@@ -83,6 +88,8 @@ impl World {
             caller: self.caller,
             require_osd_release: 16,
             connected: &self.connected,
+            copied: self.copied.as_ref(),
+            reqids: &self.reqids,
             next_notify: 1 << 32,
             limits: &self.limits,
         }

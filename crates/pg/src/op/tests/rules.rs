@@ -20,9 +20,6 @@ fn what_is_not_built_is_refused_and_noted() {
     let mut world = World::new();
     world.vector("o", vec![write(0, "data")]);
     let not_built = [
-        OpCode::CopyFrom,
-        OpCode::CopyFrom2,
-        OpCode::CopyGet,
         OpCode::Tmap2Omap,
         OpCode::SetRedirect,
         OpCode::CacheFlush,
