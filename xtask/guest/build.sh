@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Builds the guest of the kernel client's test: Debian's cloud kernel (fetched, not installed) and an
-# initramfs of busybox, the modules it needs, e2fsprogs and `init`. Needs no root.
-# Usage: build.sh FOLDER; the result is FOLDER/vmlinuz and FOLDER/initramfs.
+# initramfs of busybox, the modules it needs, e2fsprogs, `seabed` and `init`. Needs no root.
+# Usage: build.sh FOLDER SEABED; the result is FOLDER/vmlinuz and FOLDER/initramfs.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
+seabed=$(realpath "$2")
 mkdir -p "$1"
 cd "$1"
 
@@ -41,8 +42,8 @@ for module in virtio_pci virtio_net virtio_blk ext4 rbd; do add "$module"; done
 cp kernel/lib/modules/"$release"/modules.{builtin,order} "$modules"
 busybox depmod -b "$PWD/root" "$release"
 # Programs with the libraries they load.
-for program in /sbin/mke2fs /sbin/e2fsck; do
-  cp "$program" root/sbin/
+for program in /sbin/mke2fs /sbin/e2fsck "$seabed"; do
+  strip -o "root/sbin/$(basename "$program")" "$program"
   for library in $(ldd "$program" | grep -o '/[^ ]*'); do
     mkdir -p "root$(dirname "$library")"
     cp -L "$library" "root$library"

@@ -175,7 +175,7 @@ impl Show<'_> {
                     note("migration to Ceph", migration::play(&ours, &theirs, dir));
                 }
                 Part::Filesystem => note("filesystem", filesystem::play(&ours, dir)),
-                Part::Kernel => note("kernel", kernel::play(&ours, dir)),
+                Part::Kernel => note("kernel", kernel::play(&ours, seabed, dir)),
             }
         }
         if !failures.is_empty() {

@@ -1,7 +1,8 @@
 //! The Linux kernel's own rbd client against a cluster: a QEMU guest (software emulation, user
 //! network, no root) maps images in msgr2 crc mode with default features, makes file systems,
 //! unmaps, maps again, and gives its exclusive lock to librbd when asked, while an OSD dies and
-//! comes back. `xtask/guest/init` is what runs inside; a line of it that starts with `@` is a step.
+//! comes back; and our own `seabed volume attach` has the kernel do so. `xtask/guest/init` is what
+//! runs inside; a line of it that starts with `@` is a step.
 
 use std::{
     fs,
@@ -20,14 +21,16 @@ const BETWEEN: Duration = Duration::from_secs(4);
 const IMAGE: &str = "kernel";
 const FROM_HOST: &str = "from-host";
 const DISK: &str = "virtio-disk";
+const ATTACHED: &str = "attached";
 
 /// Plays the whole story on one cluster; `dir` takes the guest's log and what is compared.
-pub(crate) fn play(side: &Side, dir: &Path) -> Result<()> {
+pub(crate) fn play(side: &Side, seabed: &Path, dir: &Path) -> Result<()> {
     let start = Instant::now();
-    let guest = build()?;
+    let guest = build(seabed)?;
     host_image(side, dir)?;
     rbd(side, &["create", IMAGE, "--size", "256M"])?;
     rbd(side, &["create", DISK, "--size", "128M"])?;
+    rbd(side, &["create", ATTACHED, "--size", "128M"])?;
     let log = dir.join(format!("guest-{}.log", side.name()));
     let mut vm = boot(side, &guest, &log)?;
     vm.until("snapshot and resize")?;
@@ -44,14 +47,14 @@ pub(crate) fn play(side: &Side, dir: &Path) -> Result<()> {
     vm.until("all done")?;
     let said = vm.finish()?;
     let exported = dir.join(format!("kernel-{}.img", side.name()));
-    for image in [IMAGE, DISK] {
+    for image in [IMAGE, DISK, ATTACHED] {
         rbd(side, &["export", "--no-progress", image, &exported.to_string_lossy()])?;
         process::read(Command::new("/sbin/e2fsck").arg("-fn").arg(&exported))
             .with_context(|| format!("e2fsck of {image} as librbd reads it"))?;
         fs::remove_file(&exported)?;
     }
     rbd(side, &["snap", "purge", "--no-progress", IMAGE])?;
-    for image in [IMAGE, FROM_HOST, DISK] {
+    for image in [IMAGE, FROM_HOST, DISK, ATTACHED] {
         rbd(side, &["rm", "--no-progress", image])?;
     }
     let seconds = start.elapsed().as_secs_f64();
@@ -85,9 +88,9 @@ fn host_image(side: &Side, dir: &Path) -> Result<()> {
 }
 
 /// The guest's kernel and initramfs, in the cache; the kernel's package is fetched once.
-fn build() -> Result<PathBuf> {
+fn build(seabed: &Path) -> Result<PathBuf> {
     let dir = rocksdb::cache_dir()?.join("guest");
-    process::read(Command::new("bash").arg("xtask/guest/build.sh").arg(&dir))?;
+    process::read(Command::new("bash").arg("xtask/guest/build.sh").arg(&dir).arg(seabed))?;
     Ok(dir)
 }
 
@@ -96,7 +99,8 @@ fn boot(side: &Side, guest: &Path, log: &Path) -> Result<Talk> {
     let conf = side.conf();
     let text = fs::read_to_string(&conf)?;
     let mon = monitor(&text).with_context(|| format!("no v2 monitor in {}", conf.display()))?;
-    let kernel = format!("console=ttyS0 quiet panic=-1 mon={mon} pool=rbd image={IMAGE}");
+    let kernel =
+        format!("console=ttyS0 quiet panic=-1 mon={mon} pool=rbd image={IMAGE} ours={ATTACHED}");
     let disk =
         format!("file=rbd:rbd/{DISK}:conf={},format=raw,if=virtio,discard=unmap", conf.display());
     let machine = "-M pc -accel tcg -cpu max -m 384 -nodefaults -no-user-config -display none \

@@ -88,6 +88,11 @@ pub struct NodeFacts {
     pub fuse: bool,
     /// Can `/dev/loop-control` be opened?
     pub loop_control: bool,
+    /// May this process become an I/O flusher (`CAP_SYS_RESOURCE`)? A user-space device's owner
+    /// that may not can deadlock when memory is short; nothing else depends on it.
+    pub flusher: bool,
+    /// May it lock its memory (`CAP_IPC_LOCK`)? As above.
+    pub lock_memory: bool,
 }
 
 /// What an image is, as far as the kernel's client minds.
@@ -266,6 +271,8 @@ mod tests {
             sysfs_writable: true,
             fuse: true,
             loop_control: true,
+            flusher: true,
+            lock_memory: true,
         }
     }
 

@@ -26,6 +26,8 @@ pub fn survey() -> Result<NodeFacts, AttachError> {
         sysfs_writable: sysfs_writable(),
         fuse: opens("/dev/fuse"),
         loop_control: opens("/dev/loop-control"),
+        flusher: capabilities.effective.contains(CapabilitySet::SYS_RESOURCE),
+        lock_memory: capabilities.effective.contains(CapabilitySet::IPC_LOCK),
     })
 }
 

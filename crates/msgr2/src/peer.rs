@@ -72,6 +72,12 @@ impl Policy {
         Policy { keepalive, ..Policy::lossy() }
     }
 
+    /// A client at an OSD, as at its monitor: what a silent one does not take off its socket is let
+    /// go of in time, also when no monitor is there to say that it is dead.
+    pub fn to_osd() -> Self {
+        Policy::to_mon()
+    }
+
     /// OSD and OSD on the cluster network: sessions survive connections.
     pub fn lossless_peer() -> Self {
         Policy { lossy: false, required: feature::REQUIRED_OF_OSD, ..Policy::lossy() }

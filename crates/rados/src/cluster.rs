@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use crate::conf::Conf;
 use crate::driver::{Cancelled, Command, Driver};
 use crate::watch::{EVENTS_MAX, end_of};
-use crate::{Pool, RadosError, Watch, mon_host};
+use crate::{Pool, RadosError, Watch};
 
 /// Bytes of input that may be in flight (Ceph's objecter_inflight_op_bytes).
 const BYTES_MAX: u32 = 100 << 20;
@@ -83,7 +83,7 @@ impl Cluster {
         if !auth.split([',', ' ', ';']).any(|method| method == "none") {
             return Err(RadosError::AuthNotBuilt(auth));
         }
-        let mons = mon_host::resolve(&conf.get(&entity, "mon_host").unwrap_or_default()).await?;
+        let mons = conf.monitors(&entity).await?;
         let timeout = conf.number(&entity, "rados_osd_op_timeout")?.filter(|s| *s > 0);
         let config = Config {
             fsid: Uuid::default(),

@@ -186,7 +186,7 @@ impl Driver {
 
     fn dial_mon(&mut self) {
         let addrs = EntityAddrVec::from(EntityAddr::msgr2(self.mons[self.mon_index], 0));
-        let conn = self.messenger.connect(&addrs, EntityType::Mon, Policy::lossy());
+        let conn = self.messenger.connect(&addrs, EntityType::Mon, Policy::to_mon());
         self.mon = Some((conn, false));
         self.hunt_at = Some(Instant::now() + HUNT_PATIENCE);
     }
@@ -372,7 +372,7 @@ impl Driver {
         if let Some(conn) = self.osds.get(&osd) {
             return *conn;
         }
-        let conn = self.messenger.connect(&addrs.client, EntityType::Osd, Policy::lossy());
+        let conn = self.messenger.connect(&addrs.client, EntityType::Osd, Policy::to_osd());
         self.osds.insert(osd, conn);
         self.conns.insert(conn, osd);
         conn

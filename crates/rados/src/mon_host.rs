@@ -6,15 +6,24 @@
 
 use std::net::SocketAddr;
 
-use crate::RadosError;
+use crate::{Conf, RadosError};
 
 const PORT: u16 = 3300;
 const PORT_V1: u16 = 6789;
 
+impl Conf {
+    /// Where the monitors are that `entity` (`client.admin`) is told of, for the second messenger.
+    ///
+    /// Errors: none is named, or a name does not resolve.
+    pub async fn monitors(&self, entity: &str) -> Result<Vec<SocketAddr>, RadosError> {
+        resolve(&self.get(entity, "mon_host").unwrap_or_default()).await
+    }
+}
+
 /// The msgr2 addresses, in order.
 ///
 /// Errors: nothing usable in it, or a name that does not resolve.
-pub(crate) async fn resolve(text: &str) -> Result<Vec<SocketAddr>, RadosError> {
+async fn resolve(text: &str) -> Result<Vec<SocketAddr>, RadosError> {
     let mut found = Vec::new();
     for entry in entries(text) {
         let Some(entry) = msgr2_part(entry) else { continue };

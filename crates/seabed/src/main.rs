@@ -37,6 +37,11 @@ enum Verb {
     },
     /// Images: block devices of the cluster.
     Volume(verbs::volume::Arguments),
+    /// Volumes for containers: the CSI driver's processes, and what a node can do.
+    Csi {
+        #[command(subcommand)]
+        verb: verbs::csi::Verb,
+    },
     /// Look into the store of an OSD that does not run.
     Store {
         #[command(subcommand)]
@@ -55,6 +60,7 @@ fn main() -> ExitCode {
         Verb::Dev { verb } => shell::run(dev::run(verb)),
         Verb::Object { verb } => shell::run(verbs::object::run(verb)),
         Verb::Volume(arguments) => shell::run(verbs::volume::run(arguments)),
+        Verb::Csi { verb } => verbs::csi::run(verb),
         Verb::Store { verb } => verbs::store::run(verb),
         Verb::Crush(tool) => return verbs::tools::crush(&tool),
         Verb::Osdmap(tool) => return verbs::tools::osdmap(&tool),

@@ -60,6 +60,8 @@ impl Default for Options {
 /// An image attached by this process.
 #[derive(Debug)]
 pub struct FuseLoop<I> {
+    state: StateFolder,
+    name: String,
     volume: Arc<Volume<I>>,
     mount_point: PathBuf,
     device: LoopDevice,
@@ -137,7 +139,8 @@ impl<I: BlockImage> FuseLoop<I> {
         match ready {
             Ok((session, device)) => {
                 let held = Held { owner, session: Some(session), serving, mounted: true };
-                Ok(FuseLoop { volume, mount_point, device, held: Mutex::new(Some(held)) })
+                let (state, name, held) = (state.clone(), name.to_owned(), Mutex::new(Some(held)));
+                Ok(FuseLoop { state, name, volume, mount_point, device, held })
             }
             Err(error) => {
                 // The name stays as for a dead owner if even this fails.
@@ -148,6 +151,12 @@ impl<I: BlockImage> FuseLoop<I> {
         }
     }
 
+    /// Bytes of the device; the last part of a block is no block.
+    pub fn size(&self) -> u64 {
+        let size = self.volume.size();
+        size - size % u64::from(LOGICAL_BLOCK)
+    }
+
     /// How its I/O goes.
     pub fn condition(&self) -> Condition {
         self.volume.condition()
@@ -156,6 +165,27 @@ impl<I: BlockImage> FuseLoop<I> {
     /// The image.
     pub fn image(&self) -> &I {
         &self.volume.image
+    }
+
+    /// Takes the device away whoever uses it: I/O under way and all that comes is an error. What is
+    /// still mounted or held keeps a dead device until it lets go. Nothing is flushed. Also while
+    /// [`Device::detach`] or [`Device::grow`] waits for I/O, which then ends.
+    pub async fn detach_by_force(&self) -> Result<Healed, AttachError> {
+        let (state, name) = (self.state.clone(), self.name.clone());
+        let healed = blocking(move || heal_by_force(&state, &name)).await?;
+        // Who waited in there has its error by now.
+        let mut slot = self.held.lock().await;
+        let Some(mut held) = slot.take() else { return Ok(healed) };
+        if let Some(session) = held.session.take() {
+            let ended = blocking(move || session.join().map_err(during("FUSE")));
+            match tokio::time::timeout(LET_GO_WITHIN, ended).await {
+                // How a session ends whose connection is gone is no matter.
+                Ok(ended) => tracing::debug!(name = self.name, ?ended, "aborted"),
+                Err(_) => return Err(AttachError::TimedOut("the end of FUSE's session".into())),
+            }
+        }
+        held.owner.release()?;
+        Ok(healed)
     }
 
     /// All steps of taking it away that were not done yet.

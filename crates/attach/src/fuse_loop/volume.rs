@@ -106,8 +106,9 @@ impl<I: BlockImage> Volume<I> {
         Ok(())
     }
 
+    /// One that succeeds does not make a failing volume work: it may have had nothing to do.
     pub(crate) async fn flush(&self) -> Result<(), Failed> {
-        self.timed("flush", self.image.flush()).await
+        self.ended("flush", self.image.flush()).await
     }
 
     async fn timed<T>(
@@ -115,13 +116,20 @@ impl<I: BlockImage> Volume<I> {
         what: &'static str,
         work: impl Future<Output = Result<T, I::Error>>,
     ) -> Result<T, Failed> {
+        let value = self.ended(what, work).await?;
+        if self.failing.swap(false, Ordering::AcqRel) {
+            tracing::info!(volume = self.name, "I/O works again");
+        }
+        Ok(value)
+    }
+
+    async fn ended<T>(
+        &self,
+        what: &'static str,
+        work: impl Future<Output = Result<T, I::Error>>,
+    ) -> Result<T, Failed> {
         match tokio::time::timeout(self.timeout, work).await {
-            Ok(Ok(value)) => {
-                if self.failing.swap(false, Ordering::AcqRel) {
-                    tracing::info!(volume = self.name, "I/O works again");
-                }
-                Ok(value)
-            }
+            Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(self.failed(what, &error.to_string())),
             Err(_) => Err(self.failed(what, &format!("no answer in {:?}", self.timeout))),
         }
@@ -257,6 +265,8 @@ mod tests {
         volume.write_zeroes(0..512).await.unwrap_err();
 
         *volume.image.lock().unwrap() = Behaviour::Works;
+        volume.flush().await.unwrap();
+        assert_eq!(volume.condition(), failing("write zeroes: blocklisted"));
         assert_eq!(volume.read(0..512).await.unwrap().len(), 512);
         assert_eq!(volume.condition(), Condition::Working);
     }

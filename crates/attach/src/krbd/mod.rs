@@ -97,6 +97,17 @@ impl Kernel {
         Ok(Some(KernelDevice { kernel: self.clone(), id, client, path: self.node(id) }))
     }
 
+    /// All devices of an image (or of that snapshot of it), whoever mapped them.
+    pub fn find_image(&self, request: &MapRequest) -> Result<Vec<KernelDevice>, AttachError> {
+        let mut found = Vec::new();
+        for id in self.ids()? {
+            if self.is_of(id, request)? {
+                found.extend(self.find(id)?);
+            }
+        }
+        Ok(found)
+    }
+
     /// Numbers of all that is mapped.
     fn ids(&self) -> Result<Vec<u32>, AttachError> {
         let names = sysfs::names(&self.bus.join("devices"))?;
@@ -350,6 +361,7 @@ mod tests {
         let found = kernel.find(3).unwrap().unwrap();
         assert_eq!(found.client().to_string(), "10.0.0.5:0/77");
         assert!(kernel.is_of(3, &request()).unwrap());
+        assert_eq!(kernel.find_image(&request()).unwrap()[0].id(), 3);
         assert!(!kernel.is_of(3, &MapRequest { image: "w".into(), ..request() }).unwrap());
         let snapshot = Some("s".to_owned());
         assert!(!kernel.is_of(3, &MapRequest { snapshot, ..request() }).unwrap());

@@ -1,5 +1,6 @@
 //! The administrator's verbs.
 
+pub(crate) mod csi;
 pub(crate) mod object;
 pub(crate) mod store;
 pub(crate) mod tools;

@@ -1,5 +1,6 @@
 //! `seabed volume`: images made, looked at, filled, read out and removed.
 
+mod attach;
 mod changes;
 mod output;
 mod place;
@@ -7,7 +8,7 @@ mod progress;
 mod snap;
 mod transfer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
@@ -81,6 +82,29 @@ enum Verb {
         /// Cut off what does not fit.
         #[arg(long)]
         allow_shrink: bool,
+    },
+    /// Make an image a block device of this node, and print the device.
+    Attach {
+        /// POOL/NAME or POOL/NAME@SNAP.
+        image: ImageSpec,
+        /// The device cannot be written.
+        #[arg(long)]
+        read_only: bool,
+        /// How.
+        #[arg(long, value_enum, default_value = "auto")]
+        way: super::csi::Attach,
+        #[command(flatten)]
+        node: attach::Node,
+    },
+    /// Take a block device away that nobody has mounted.
+    Detach {
+        /// POOL/NAME, POOL/NAME@SNAP or /dev/…
+        what: String,
+        /// Whoever uses it: their I/O is an error from then on, and what was not written is lost.
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        node: attach::Node,
     },
     /// Remove an image that nobody uses.
     Rm {
@@ -160,14 +184,18 @@ enum Verb {
 
 /// Runs one verb. Interrupted, it gives back what it holds, and fails.
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
+    // The cluster may be gone.
+    if let Verb::Detach { what, force, node } = &arguments.verb {
+        return attach::detach(what, *force, node).await;
+    }
     let conf = Conf::load(&arguments.conf)?;
     let cluster = Cluster::connect(&conf).await?;
-    let result = verb(&cluster, arguments.verb).await;
+    let result = verb(&cluster, &arguments.conf, arguments.verb).await;
     cluster.shutdown().await;
     result
 }
 
-async fn verb(cluster: &Cluster, verb: Verb) -> Result<()> {
+async fn verb(cluster: &Cluster, conf: &Path, verb: Verb) -> Result<()> {
     match verb {
         Verb::Create { image, size, make } => {
             let options = make.options(cluster, size).await?;
@@ -198,6 +226,10 @@ async fn verb(cluster: &Cluster, verb: Verb) -> Result<()> {
             })
             .await
         }
+        Verb::Attach { image, read_only, way, node } => {
+            attach::attach(cluster, conf, &image, read_only, way, &node).await
+        }
+        Verb::Detach { what, force, node } => attach::detach(&what, force, &node).await,
         Verb::Rm { image } => {
             let (images, name) = image.open(cluster).await?;
             let bar = Bar::steps("removing");

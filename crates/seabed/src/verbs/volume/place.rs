@@ -1,5 +1,6 @@
 //! How images, pools and sizes are written on the command line.
 
+use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Result, bail};
@@ -57,7 +58,31 @@ impl PoolSpec {
     }
 }
 
+impl fmt::Display for ImageSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ImageSpec { place: PoolSpec { pool, namespace }, name, snapshot } = self;
+        f.write_str(pool)?;
+        if !namespace.is_empty() {
+            write!(f, "/{namespace}")?;
+        }
+        write!(f, "/{name}")?;
+        snapshot.as_ref().map_or(Ok(()), |snapshot| write!(f, "@{snapshot}"))
+    }
+}
+
 impl ImageSpec {
+    pub(crate) fn pool(&self) -> &str {
+        &self.place.pool
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        &self.place.namespace
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The images it is among, and its name; a snapshot makes no sense here.
     pub(crate) async fn open(&self, cluster: &Cluster) -> Result<(Images, &str)> {
         if let Some(snapshot) = &self.snapshot {
@@ -104,6 +129,9 @@ mod tests {
     fn images_are_read_with_their_places() {
         let spec: ImageSpec = "rbd/a@b".parse().unwrap();
         assert_eq!((spec.name.as_str(), spec.snapshot.as_deref()), ("a", Some("b")));
+        for text in ["rbd/a", "rbd/ns/a@b"] {
+            assert_eq!(text.parse::<ImageSpec>().unwrap().to_string(), text);
+        }
         let spec: ImageSpec = "rbd/ns/a".parse().unwrap();
         assert_eq!(spec.place, PoolSpec { pool: "rbd".into(), namespace: "ns".into() });
         for bad in ["a", "rbd/", "/a", "a/b/c/d", "rbd/a@", "rbd/@s"] {
