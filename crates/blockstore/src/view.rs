@@ -2,6 +2,7 @@
 //! blocks of transactions that have not reached them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use seabed_cluster::GhObject;
@@ -99,53 +100,44 @@ impl<K: KeyValue, D: BlockDevice> View<'_, K, D> {
         })
     }
 
-    /// The bytes of slots, each compared with its checksum. `slots` names the block of the object
-    /// that each belongs to.
-    pub(crate) fn load(
+    /// The bytes of slots, each block compared with its checksum: whole blocks that follow one
+    /// another in the object, by the first of them.
+    fn load(
         &self,
         object: &GhObject,
         slots: &[(u64, Slot)],
-    ) -> Result<Vec<Bytes>, StoreError> {
-        let mut blocks: Vec<Option<Bytes>> =
-            slots.iter().map(|(_, slot)| self.in_flight_block(slot.block)).collect();
-        // Ranges contiguous on the device: the first slot of each and how many.
-        let mut ranges: Vec<(usize, usize)> = Vec::new();
-        for i in (0..slots.len()).filter(|&i| blocks[i].is_none()) {
-            match ranges.last_mut() {
-                Some((first, n))
-                    if *first + *n == i && slots[i - 1].1.block + 1 == slots[i].1.block =>
+    ) -> Result<Vec<(u64, Bytes)>, StoreError> {
+        let mut runs: Vec<Run> = Vec::new();
+        for (i, (_, slot)) in slots.iter().enumerate() {
+            let found = self.in_flight_block(slot.block);
+            match runs.last_mut() {
+                Some(last)
+                    if found.is_none() && last.found.is_none() && follow(&slots[i - 1..]) =>
                 {
-                    *n += 1;
+                    last.slots.end += 1;
                 }
-                _ => ranges.push((i, 1)),
+                _ => runs.push(Run { slots: i..i + 1, found }),
             }
         }
-        let wanted: Vec<(u64, u64)> = ranges
-            .iter()
-            .map(|&(first, n)| (slots[first].1.block * BLOCK, n as u64 * BLOCK))
+        let on_device = runs.iter().filter(|run| run.found.is_none());
+        let wanted: Vec<(u64, u64)> = on_device
+            .map(|run| (slots[run.slots.start].1.block * BLOCK, run.slots.len() as u64 * BLOCK))
             .collect();
-        let read = self.device.read_many(&wanted)?;
-        for (&(first, n), bytes) in ranges.iter().zip(read) {
-            for i in 0..n {
-                let at = i * BLOCK as usize;
-                let block = bytes.slice(at..at + BLOCK as usize);
-                let (logical, slot) = slots[first + i];
-                let sum = checksum(&block);
-                if sum != slot.checksum {
-                    return Err(StoreError::ChecksumMismatch {
-                        object: Box::new(object.clone()),
-                        offset: logical * BLOCK,
-                        stored: slot.checksum,
-                        read: sum,
-                    });
-                }
-                blocks[first + i] = Some(block);
-            }
+        let mut read = self.device.read_many(&wanted)?.into_iter();
+        let mut pieces = Vec::with_capacity(runs.len());
+        for run in runs {
+            let slots = &slots[run.slots];
+            let bytes = match run.found {
+                Some(bytes) => bytes,
+                None => compared(object, slots, read.next().expect("an answer for each range"))?,
+            };
+            pieces.push((slots[0].0, bytes));
         }
-        Ok(blocks.into_iter().flatten().collect())
+        Ok(pieces)
     }
 
-    /// A range of an object whose slots over that range are given; holes are zeros.
+    /// A range of an object whose slots over that range are given; holes are zeros. Nothing is
+    /// copied where the range lies in one piece on the device.
     pub(crate) fn assemble(
         &self,
         object: &GhObject,
@@ -153,26 +145,54 @@ impl<K: KeyValue, D: BlockDevice> View<'_, K, D> {
         offset: u64,
         length: u64,
     ) -> Result<Bytes, StoreError> {
-        let blocks = self.load(object, slots)?;
-        if let [block] = &blocks[..]
-            && offset / BLOCK == slots[0].0
-            && offset % BLOCK + length <= BLOCK
-        {
-            let at = (offset % BLOCK) as usize;
-            return Ok(block.slice(at..at + length as usize));
-        }
         let end = offset + length;
+        let pieces = self.load(object, slots)?;
+        if let [(first, piece)] = &pieces[..]
+            && first * BLOCK <= offset
+            && end <= first * BLOCK + piece.len() as u64
+        {
+            let at = (offset - first * BLOCK) as usize;
+            return Ok(piece.slice(at..at + length as usize));
+        }
         let mut out = BytesMut::zeroed(length as usize);
-        for ((logical, _), block) in slots.iter().zip(blocks) {
-            let start = logical * BLOCK;
-            let (from, to) = (start.max(offset), (start + BLOCK).min(end));
+        for (first, piece) in pieces {
+            let start = first * BLOCK;
+            let (from, to) = (start.max(offset), (start + piece.len() as u64).min(end));
             if from < to {
                 out[(from - offset) as usize..(to - offset) as usize]
-                    .copy_from_slice(&block[(from - start) as usize..(to - start) as usize]);
+                    .copy_from_slice(&piece[(from - start) as usize..(to - start) as usize]);
             }
         }
         Ok(out.freeze())
     }
+}
+
+/// Slots that are got as one piece: one that is on its way to the device, or a run on the device.
+struct Run {
+    slots: Range<usize>,
+    found: Option<Bytes>,
+}
+
+/// Whether the first two slots are neighbours, in the object and on the device.
+fn follow(slots: &[(u64, Slot)]) -> bool {
+    let [(at, a), (next, b), ..] = slots else { return false };
+    at + 1 == *next && a.block + 1 == b.block
+}
+
+/// The bytes of `slots` as they were read, if each block sums up to what it must.
+fn compared(object: &GhObject, slots: &[(u64, Slot)], bytes: Bytes) -> Result<Bytes, StoreError> {
+    for ((logical, slot), block) in slots.iter().zip(bytes.chunks(BLOCK as usize)) {
+        let sum = checksum(block);
+        if sum != slot.checksum {
+            return Err(StoreError::ChecksumMismatch {
+                object: Box::new(object.clone()),
+                offset: logical * BLOCK,
+                stored: slot.checksum,
+                read: sum,
+            });
+        }
+    }
+    Ok(bytes)
 }
 
 /// Decodes a record.

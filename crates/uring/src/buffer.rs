@@ -1,6 +1,7 @@
 //! Memory aligned for O_DIRECT.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
 use bytes::Bytes;
@@ -9,11 +10,13 @@ use crate::BLOCK_SIZE;
 
 const ALIGNMENT: usize = BLOCK_SIZE as usize;
 
-/// An owned, zeroed buffer whose address is a multiple of the block.
+/// An owned buffer whose address is a multiple of the block. What is filled can be read; nothing is
+/// zeroed only to be written over.
 #[derive(Debug)]
 pub(crate) struct AlignedBuffer {
     memory: NonNull<u8>,
     layout: Layout,
+    filled: usize,
 }
 
 // SAFETY: the buffer owns its memory as a `Vec<u8>` does; no other pointer to it is kept.
@@ -22,40 +25,68 @@ unsafe impl Send for AlignedBuffer {}
 unsafe impl Sync for AlignedBuffer {}
 
 impl AlignedBuffer {
-    /// `length` bytes of zeros; `length` is not 0.
-    pub(crate) fn zeroed(length: usize) -> Self {
+    /// Room for `length` bytes; `length` is not 0.
+    pub(crate) fn with_capacity(length: usize) -> Self {
         assert!(length > 0, "an empty buffer has no address");
         let layout = Layout::from_size_align(length, ALIGNMENT).expect("length fits isize");
         // SAFETY: the layout's size is not 0.
-        let memory = unsafe { alloc_zeroed(layout) };
+        let memory = unsafe { alloc(layout) };
         let Some(memory) = NonNull::new(memory) else { handle_alloc_error(layout) };
-        Self { memory, layout }
+        Self { memory, layout, filled: 0 }
+    }
+
+    pub(crate) fn zeroed(length: usize) -> Self {
+        let mut buffer = Self::with_capacity(length);
+        buffer.spare().fill(MaybeUninit::new(0));
+        buffer.filled = length;
+        buffer
     }
 
     /// The pieces one behind the other.
     pub(crate) fn joined(pieces: &[Bytes]) -> Self {
-        let mut buffer = Self::zeroed(pieces.iter().map(Bytes::len).sum());
-        let mut rest = buffer.as_mut();
+        let mut buffer = Self::with_capacity(pieces.iter().map(Bytes::len).sum());
         for piece in pieces {
-            let (head, tail) = rest.split_at_mut(piece.len());
-            head.copy_from_slice(piece);
-            rest = tail;
+            buffer.spare()[..piece.len()].write_copy_of_slice(piece);
+            buffer.filled += piece.len();
         }
         buffer
+    }
+
+    /// Bytes there is room for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.layout.size()
+    }
+
+    /// What is not filled yet.
+    pub(crate) fn spare(&mut self) -> &mut [MaybeUninit<u8>] {
+        let rest = self.layout.size() - self.filled;
+        // SAFETY: memory of our own, within the allocation; `MaybeUninit` asks for no content.
+        unsafe {
+            std::slice::from_raw_parts_mut(self.memory.as_ptr().add(self.filled).cast(), rest)
+        }
+    }
+
+    /// Counts `length` more bytes as filled.
+    ///
+    /// # Safety
+    /// The first `length` bytes of [`Self::spare`] have been written.
+    pub(crate) unsafe fn advance(&mut self, length: usize) {
+        assert!(length <= self.layout.size() - self.filled, "inside the buffer");
+        self.filled += length;
     }
 }
 
 impl AsRef<[u8]> for AlignedBuffer {
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: memory of that size, initialised by `alloc_zeroed`, owned by us.
-        unsafe { std::slice::from_raw_parts(self.memory.as_ptr(), self.layout.size()) }
+        // SAFETY: these bytes have been written, and are owned by us.
+        unsafe { std::slice::from_raw_parts(self.memory.as_ptr(), self.filled) }
     }
 }
 
 impl AsMut<[u8]> for AlignedBuffer {
     fn as_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `as_ref`, and `&mut self` is the only access.
-        unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr(), self.layout.size()) }
+        unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr(), self.filled) }
     }
 }
 

@@ -124,7 +124,7 @@ impl BlockDevice for UringDevice {
         let first = inner.next;
         for &(offset, length) in ranges {
             let length = usize::try_from(length).expect("a read fits memory");
-            inner.start(Operation::Read { offset, buffer: AlignedBuffer::zeroed(length) });
+            inner.start(Operation::Read { offset, buffer: AlignedBuffer::with_capacity(length) });
         }
         let mut reads = Vec::with_capacity(ranges.len());
         inner.ring.push()?;

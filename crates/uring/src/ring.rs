@@ -30,9 +30,7 @@ impl Operation {
     fn kind(&self) -> (IoKind, u64, u64) {
         match self {
             Operation::Write { offset, data, .. } => (IoKind::Write, *offset, data.len() as u64),
-            Operation::Read { offset, buffer } => {
-                (IoKind::Read, *offset, buffer.as_ref().len() as u64)
-            }
+            Operation::Read { offset, buffer } => (IoKind::Read, *offset, buffer.capacity() as u64),
             Operation::Flush => (IoKind::Flush, 0, 0),
         }
     }
@@ -129,8 +127,10 @@ impl Ring {
                     .build()
             }
             Some(Operation::Read { offset, buffer }) => {
-                let buffer = buffer.as_mut();
-                opcode::Read::new(fd, buffer.as_mut_ptr(), length(buffer)).offset(*offset).build()
+                let room = buffer.spare();
+                opcode::Read::new(fd, room.as_mut_ptr().cast(), length(room))
+                    .offset(*offset)
+                    .build()
             }
             Some(Operation::Flush) => {
                 opcode::Fsync::new(fd).flags(types::FsyncFlags::DATASYNC).build()
@@ -244,7 +244,11 @@ fn verdict(operation: &mut Operation, result: i32) -> Option<Result<(), DeviceEr
     let moved = result.unsigned_abs() as usize;
     match operation {
         Operation::Flush => Some(Ok(())),
-        Operation::Read { buffer, .. } if moved == buffer.as_ref().len() => Some(Ok(())),
+        Operation::Read { buffer, .. } if moved == buffer.capacity() => {
+            // SAFETY: the kernel says that it has written as much.
+            unsafe { buffer.advance(moved) };
+            Some(Ok(()))
+        }
         Operation::Read { .. } => failed(None, format!("short read of {moved} bytes")),
         Operation::Write { data, done, .. } => {
             *done += moved;
@@ -259,7 +263,7 @@ fn verdict(operation: &mut Operation, result: i32) -> Option<Result<(), DeviceEr
     }
 }
 
-fn length(bytes: &[u8]) -> u32 {
+fn length<T>(bytes: &[T]) -> u32 {
     u32::try_from(bytes.len()).expect("one operation moves less than 4 GiB")
 }
 
