@@ -124,11 +124,11 @@ async fn owned(state_dir: &Path, what: &str) -> Result<Option<String>> {
         Err(error) => return Err(error.into()),
     };
     let volumes = client.list().await?;
-    let ids = volumes.into_iter().filter_map(|volume| {
+    let mut ids = volumes.into_iter().filter_map(|volume| {
         let id = volume.opened?.volume_id;
         (id == what || volume.device == what).then_some(id)
     });
-    Ok(ids.last())
+    Ok(ids.next())
 }
 
 /// The kernel's own devices of that path or image.
