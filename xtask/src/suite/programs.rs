@@ -260,7 +260,7 @@ pub(crate) const EVERYDAY: &[Everyday] = &[
     Everyday::Tests("ceph_test_cls_sdk", ALL),
     Everyday::Tests("ceph_test_librbd (features 61)", LIBRBD),
     Everyday::Fewer(script(FSX, FSX, 900, fsx!("500", "-S 1"))),
-    Everyday::Fewer(script(MODEL, MODEL, 900, model!("model", "300", ""))),
+    Everyday::Fewer(script(MODEL, MODEL, 900, model!("model", "300", " --op copy_from 50"))),
     Everyday::Tests("ceph_test_rados_list_parallel", ALL),
     Everyday::Tests("ceph_test_rados_open_pools_parallel", ALL),
 ];
