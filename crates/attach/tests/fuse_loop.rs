@@ -441,6 +441,63 @@ fn an_image_that_fails_or_hangs_is_an_error_in_time() {
 }
 
 #[test]
+fn a_long_queue_does_not_wait_longer() {
+    alone("a_long_queue_does_not_wait_longer", |scene| {
+        let mut attached = scene.attach(Duration::from_secs(3));
+        let device = attached.device.clone();
+        assert_eq!(attached.say("hang"), "ok");
+        // Far more than is under way at a time.
+        let begun = Instant::now();
+        let to = format!("of={}", device.display());
+        let flood: Vec<Child> = (0..96)
+            .map(|n| {
+                let at = format!("seek={n}");
+                let words = ["if=/dev/zero", &to, "bs=512K", "count=1", &at, "oflag=direct"];
+                Command::new("dd").args(words).stderr(Stdio::null()).spawn().unwrap()
+            })
+            .collect();
+        for mut one in flood {
+            assert!(!one.wait().unwrap().success(), "written by an image that hangs");
+        }
+        let waited = begun.elapsed();
+        assert!(waited < Duration::from_secs(15), "{waited:?}");
+        assert_eq!(attached.say("work"), "ok");
+        eventually("it works again", || write_block(&device).is_ok());
+        assert_eq!(write_block(&device), Ok(()));
+        assert_eq!(attached.say("detach"), "ok");
+        attached.end();
+        scene.assert_nothing_left();
+    });
+}
+
+#[test]
+fn a_copy_of_its_mount_elsewhere_does_not_hold_it() {
+    alone("a_copy_of_its_mount_elsewhere_does_not_hold_it", |scene| {
+        let mut attached = scene.attach(Duration::from_secs(60));
+        let mark = scene.state().mark().to_owned();
+        let mut copy = Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "sleep", "300"])
+            .spawn()
+            .unwrap();
+        let theirs = format!("/proc/{}/mountinfo", copy.id());
+        let inside = || fs::read_link(format!("/proc/{}/ns/mnt", copy.id())).unwrap();
+        let outside = fs::read_link("/proc/self/ns/mnt").unwrap();
+        eventually("another namespace", || inside() != outside);
+        assert!(fs::read_to_string(&theirs).unwrap().contains(&mark));
+        let begun = Instant::now();
+        let detached = attached.say("detach");
+        let (took, lived) = (begun.elapsed(), copy.try_wait().unwrap().is_none());
+        copy.kill().unwrap();
+        copy.wait().unwrap();
+        assert!(lived, "the other namespace ended first");
+        assert_eq!(detached, "ok");
+        assert!(took < Duration::from_secs(20), "{took:?}");
+        attached.end();
+        scene.assert_nothing_left();
+    });
+}
+
+#[test]
 fn a_stuck_owner_is_healed_by_force() {
     alone("a_stuck_owner_is_healed_by_force", |scene| {
         let mut attached = scene.attach(Duration::from_secs(250));

@@ -45,7 +45,9 @@ const LET_GO_WITHIN: Duration = Duration::from_secs(30);
 pub struct Options {
     /// The device cannot be written.
     pub read_only: bool,
-    /// After this time an I/O is an error. At least a second.
+    /// After this time an I/O is an error; one that waited for memory first, twice the time. While
+    /// the image answers nothing at all, one I/O at a time is tried and the others are errors at
+    /// once: a long queue does not add its times up. At least a second.
     pub io_timeout: Duration,
     /// Memory for its I/O.
     pub limits: Limits,
@@ -76,6 +78,8 @@ struct Held {
     session: Option<BackgroundSession>,
     /// The session's end of the connection.
     serving: RawFd,
+    /// Its name among the kernel's connections.
+    connection: u32,
     mounted: bool,
 }
 
@@ -133,12 +137,16 @@ impl<I: BlockImage> FuseLoop<I> {
         let mut owner = owner;
         let server = Server::new(Arc::clone(&volume), limits, runtime);
         let ready = serve(server, served).and_then(|session| {
-            let device = set_up_loop(&volume, &mount_point, serving, &mut owner)?;
-            Ok((session, device))
+            let connection = connection(&volume, &mount_point)?;
+            let device = set_up_loop(&volume, &mount_point, serving)?;
+            let record = Record { boot: sysfs::boot_id()?, loop_device: device.number, connection };
+            owner.note(&record)?;
+            Ok((session, device, connection))
         });
         match ready {
-            Ok((session, device)) => {
-                let held = Held { owner, session: Some(session), serving, mounted: true };
+            Ok((session, device, connection)) => {
+                let held =
+                    Held { owner, session: Some(session), serving, connection, mounted: true };
                 let (state, name, held) = (state.clone(), name.to_owned(), Mutex::new(Some(held)));
                 Ok(FuseLoop { state, name, volume, mount_point, device, held })
             }
@@ -193,10 +201,18 @@ impl<I: BlockImage> FuseLoop<I> {
         if held.mounted {
             let (device, point) = (self.device.clone(), self.mount_point.clone());
             let (name, read_only) = (self.volume.name.clone(), self.volume.read_only);
-            let serving = held.serving;
+            let (serving, connection) = (held.serving, held.connection);
             blocking(move || {
                 apart(serving, move || device.detach(&name, read_only))?;
-                mount::unmount_lazily(&point)
+                mount::unmount_lazily(&point)?;
+                // All is written and nobody uses it. Copies of the mount in other namespaces (every
+                // container that began meanwhile has one) would hold the session for ever.
+                if let Err(error) =
+                    mount::need_connections().and_then(|()| mount::abort(connection))
+                {
+                    tracing::warn!(%error, "other mount namespaces may hold the session");
+                }
+                Ok(())
             })
             .await?;
             held.mounted = false;
@@ -207,7 +223,8 @@ impl<I: BlockImage> FuseLoop<I> {
                 blocking(move || session.join().map_err(during("FUSE"))),
             );
             match ended.await {
-                Ok(ended) => ended?,
+                // Aborted or not: how it ends says nothing more.
+                Ok(ended) => tracing::debug!(name = self.name, ?ended, "the session is over"),
                 Err(_) => return Err(AttachError::TimedOut("the end of FUSE's session".into())),
             }
         }
@@ -307,13 +324,9 @@ fn serve<I: BlockImage>(
     session.and_then(Session::spawn).map_err(during("FUSE"))
 }
 
-fn set_up_loop<I: BlockImage>(
-    volume: &Volume<I>,
-    mount_point: &Path,
-    serving: RawFd,
-    owner: &mut Owner,
-) -> Result<LoopDevice, AttachError> {
-    let connection = mount::mounts()?
+/// What the kernel calls the connection of a mounted volume.
+fn connection<I>(volume: &Volume<I>, mount_point: &Path) -> Result<u32, AttachError> {
+    mount::mounts()?
         .into_iter()
         .rfind(|mount| mount.target == mount_point && mount.source == volume.name)
         .map(|mount| mount.minor)
@@ -321,14 +334,18 @@ fn set_up_loop<I: BlockImage>(
             what: mount_point.display().to_string(),
             found: "not mounted".into(),
             wanted: "the FUSE file system",
-        })?;
+        })
+}
+
+fn set_up_loop<I>(
+    volume: &Volume<I>,
+    mount_point: &Path,
+    serving: RawFd,
+) -> Result<LoopDevice, AttachError> {
     let (name, read_only) = (volume.name.clone(), volume.read_only);
     let path = mount_point.join(&name);
-    let device = apart(serving, move || {
+    apart(serving, move || {
         let file = mount::open_direct(&path, read_only)?;
         LoopDevice::set_up(&file, &name, read_only)
-    })?;
-    let record = Record { boot: sysfs::boot_id()?, loop_device: device.number, connection };
-    owner.note(&record)?;
-    Ok(device)
+    })
 }

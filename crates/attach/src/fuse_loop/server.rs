@@ -23,7 +23,7 @@ use linux_raw_sys::general::{FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_F
 use tokio::runtime::Handle;
 
 use super::memory::{Limits, Memory};
-use super::volume::{Failed, Volume, clipped, within};
+use super::volume::{Entry, Failed, Volume, clipped, within};
 use crate::BlockImage;
 
 const FILE: INodeNo = INodeNo(2);
@@ -72,11 +72,12 @@ impl<I: BlockImage> Server<I> {
     }
 
     /// Runs what ends with an empty answer.
-    fn answer<F>(&self, reply: ReplyEmpty, work: impl FnOnce(Arc<Volume<I>>) -> F)
+    fn answer<F>(&self, reply: ReplyEmpty, work: impl FnOnce(Entry<I>) -> F)
     where
         F: Future<Output = Result<(), Failed>> + Send + 'static,
     {
-        let work = work(Arc::clone(&self.volume));
+        let Some(volume) = self.volume.enter() else { return reply.error(Errno::EIO) };
+        let work = work(volume);
         self.runtime.spawn(async move {
             match work.await {
                 Ok(()) => reply.ok(),
@@ -175,13 +176,13 @@ impl<I: BlockImage> Filesystem for Server<I> {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        let Some(volume) = self.volume.enter() else { return reply.error(Errno::EIO) };
         // What lies beyond the end is the end of the file.
         let range = clipped(offset, size.into(), self.volume.size());
         let Some(permit) = self.memory.read((range.end - range.start) as usize) else {
             tracing::error!(size, "the kernel reads more than was agreed on");
             return reply.error(Errno::EIO);
         };
-        let volume = Arc::clone(&self.volume);
         self.runtime.spawn(async move {
             match volume.read(range).await {
                 Ok(bytes) => reply.data(&bytes),
@@ -209,12 +210,12 @@ impl<I: BlockImage> Filesystem for Server<I> {
         if within(offset, data.len() as u64, self.volume.size()).is_none() {
             return reply.error(Errno::EFBIG);
         }
+        let Some(volume) = self.volume.enter() else { return reply.error(Errno::EIO) };
         let Some(data) = self.memory.copy(data) else {
             tracing::error!(size = data.len(), "the kernel writes more than was agreed on");
             return reply.error(Errno::EIO);
         };
         let written = data.len() as u32;
-        let volume = Arc::clone(&self.volume);
         self.runtime.spawn(async move {
             match volume.write(offset, data).await {
                 Ok(()) => reply.written(written),

@@ -1,9 +1,9 @@
 //! An image as the kernel's requests see it: a size, a time limit, and a condition.
 
 use std::future::Future;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,6 +40,34 @@ pub(crate) struct Volume<I> {
     /// Kept beside the reason so that I/O that goes well touches no lock.
     failing: AtomicBool,
     reason: Mutex<String>,
+    /// I/Os that the image has answered, however.
+    answered: AtomicU64,
+    /// An I/O had no answer in its time, and no other had one meanwhile.
+    silent: AtomicBool,
+    /// Somebody tries whether it is silent still.
+    probed: AtomicBool,
+}
+
+/// The right to an I/O.
+pub(crate) struct Entry<I> {
+    volume: Arc<Volume<I>>,
+    probe: bool,
+}
+
+impl<I> Deref for Entry<I> {
+    type Target = Volume<I>;
+
+    fn deref(&self) -> &Volume<I> {
+        &self.volume
+    }
+}
+
+impl<I> Drop for Entry<I> {
+    fn drop(&mut self) {
+        if self.probe {
+            self.volume.probed.store(false, Ordering::Release);
+        }
+    }
 }
 
 impl<I: BlockImage> Volume<I> {
@@ -58,6 +86,9 @@ impl<I: BlockImage> Volume<I> {
             size: AtomicU64::new(size),
             failing: AtomicBool::new(false),
             reason: Mutex::default(),
+            answered: AtomicU64::new(0),
+            silent: AtomicBool::new(false),
+            probed: AtomicBool::new(false),
         }
     }
 
@@ -76,6 +107,15 @@ impl<I: BlockImage> Volume<I> {
         }
         let reason = self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Condition::Failing { reason }
+    }
+
+    /// Lets an I/O in: everybody's, and one at a time while the image is silent.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<Entry<I>> {
+        let probe = self.silent.load(Ordering::Acquire);
+        if probe && self.probed.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        Some(Entry { volume: Arc::clone(self), probe })
     }
 
     /// All of the range, or an error.
@@ -108,7 +148,10 @@ impl<I: BlockImage> Volume<I> {
 
     /// One that succeeds does not make a failing volume work: it may have had nothing to do.
     pub(crate) async fn flush(&self) -> Result<(), Failed> {
-        self.ended("flush", self.image.flush()).await
+        match tokio::time::timeout(self.timeout, self.image.flush()).await {
+            Ok(flushed) => flushed.map_err(|error| self.failed("flush", &error.to_string())),
+            Err(_) => Err(self.late("flush")),
+        }
     }
 
     async fn timed<T>(
@@ -116,23 +159,26 @@ impl<I: BlockImage> Volume<I> {
         what: &'static str,
         work: impl Future<Output = Result<T, I::Error>>,
     ) -> Result<T, Failed> {
-        let value = self.ended(what, work).await?;
+        let before = self.answered.load(Ordering::Relaxed);
+        let Ok(answer) = tokio::time::timeout(self.timeout, work).await else {
+            if self.answered.load(Ordering::Relaxed) == before {
+                self.silent.store(true, Ordering::Release);
+            }
+            return Err(self.late(what));
+        };
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        if self.silent.load(Ordering::Relaxed) {
+            self.silent.store(false, Ordering::Release);
+        }
+        let value = answer.map_err(|error| self.failed(what, &error.to_string()))?;
         if self.failing.swap(false, Ordering::AcqRel) {
             tracing::info!(volume = self.name, "I/O works again");
         }
         Ok(value)
     }
 
-    async fn ended<T>(
-        &self,
-        what: &'static str,
-        work: impl Future<Output = Result<T, I::Error>>,
-    ) -> Result<T, Failed> {
-        match tokio::time::timeout(self.timeout, work).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(self.failed(what, &error.to_string())),
-            Err(_) => Err(self.failed(what, &format!("no answer in {:?}", self.timeout))),
-        }
+    fn late(&self, what: &'static str) -> Failed {
+        self.failed(what, &format!("no answer in {:?}", self.timeout))
     }
 
     /// Says it once, not for every I/O of an outage.
@@ -269,5 +315,35 @@ mod tests {
         assert_eq!(volume.condition(), failing("write zeroes: blocklisted"));
         assert_eq!(volume.read(0..512).await.unwrap().len(), 512);
         assert_eq!(volume.condition(), Condition::Working);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_image_is_tried_by_one_at_a_time() {
+        let image = Mutex::new(Behaviour::Never);
+        let volume = Volume::new(image, "v".into(), 4096, false, Duration::from_secs(120));
+        let volume = Arc::new(volume);
+        let let_in = || (volume.enter(), volume.enter());
+        // One that is late while others are answered is no silence.
+        let (late, answered) = tokio::join!(volume.read(0..512), async {
+            *volume.image.lock().unwrap() = Behaviour::Fails;
+            volume.read(0..512).await
+        });
+        assert!(late.is_err() && answered.is_err());
+        assert!(matches!(let_in(), (Some(_), Some(_))));
+
+        *volume.image.lock().unwrap() = Behaviour::Never;
+        volume.read(0..512).await.unwrap_err();
+        let first = volume.enter().unwrap();
+        assert!(volume.enter().is_none());
+        first.read(0..512).await.unwrap_err();
+        drop(first);
+        assert!(matches!(let_in(), (Some(_), None)));
+
+        // A flush that has nothing to do is no answer.
+        *volume.image.lock().unwrap() = Behaviour::Works;
+        volume.flush().await.unwrap();
+        assert!(matches!(let_in(), (Some(_), None)));
+        volume.enter().unwrap().read(0..512).await.unwrap();
+        assert!(matches!(let_in(), (Some(_), Some(_))));
     }
 }
