@@ -82,6 +82,8 @@ fn a_placement_group_as_its_primary_sees_it() {
     assert_eq!((code, &pg["state"]), (0, &json!("active+clean")));
     assert_eq!(pg["info"]["stats"]["stat_sum"]["num_objects"], 1);
     assert_eq!(pg["acting"][0], g.primary());
+    assert_eq!(pg["info"]["stats"]["state"], pg["state"]);
+    assert_eq!(pg["info"]["stats"]["acting_primary"], g.primary());
     assert_eq!(pg["peer_info"].as_array().unwrap().len(), 1);
     assert_eq!(pg["peer_info"][0]["last_update"], pg["info"]["last_update"]);
     assert_eq!(tell(&mut g, s, r#"{"prefix":"query","pgid":"1.0"}"#).2, pg);

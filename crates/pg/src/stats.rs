@@ -122,10 +122,16 @@ impl Pg {
         if state & pg_state::DEGRADED == 0 {
             s.undegraded = now;
         }
-        let s = self.stamps.clone();
+        self.info.stats.reported_seq = s.seq;
+        self.stat_now(env)
+    }
+
+    /// What the next report would say, with the times of the last one.
+    pub fn stat_now(&self, env: &Env<'_>) -> PgStat {
+        let (now, s) = (env.now.wall, &self.stamps);
         let primary = |o: Option<OsdId>| o.unwrap_or(OsdId(-1));
         let mut stat = self.info.stats.clone();
-        stat.set_state(state);
+        stat.set_state(self.state(env));
         stat.version = self.info.last_update;
         stat.reported_seq = s.seq;
         stat.reported_epoch = self.epoch;
@@ -149,7 +155,6 @@ impl Pg {
         stat.purged_snaps.clone_from(&self.info.purged_snaps);
         stat.snaptrimq_len = self.active().map_or(0, |a| a.trim.queue_len());
         self.count_copies(&mut stat);
-        self.info.stats.reported_seq = s.seq;
         stat
     }
 

@@ -45,7 +45,7 @@ fn ids(osds: &[OsdId]) -> Vec<i32> {
 }
 
 /// Joins the fields of the second object behind those of the first.
-fn join(mut first: Value, second: Value) -> Value {
+pub(crate) fn join(mut first: Value, second: Value) -> Value {
     if let (Some(map), Value::Object(more)) = (first.as_object_mut(), second) {
         map.extend(more);
     }

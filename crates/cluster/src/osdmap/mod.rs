@@ -5,7 +5,7 @@
 //! map travels with each change.
 
 mod compat;
-mod dump;
+pub(crate) mod dump;
 mod interval_set;
 mod map;
 mod map_codec;

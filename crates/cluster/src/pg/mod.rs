@@ -3,6 +3,7 @@
 //! The types are Ceph's, field by field (sheets 10 and 11); the tails of newer releases' forms are
 //! kept. Layouts stand in front of each type as the list of its fields in wire order.
 
+mod dump;
 mod history;
 mod info;
 mod intervals;

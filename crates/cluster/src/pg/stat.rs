@@ -44,38 +44,38 @@ pub mod pg_state {
     pub const LAGGY: u64 = 1 << 33;
     pub const WAIT: u64 = 1 << 34;
 
-    /// Names as Ceph prints them, by bit.
+    /// Names as Ceph prints them, in its order.
     pub const NAMES: [(u64, &str); 33] = [
+        (STALE, "stale"),
         (CREATING, "creating"),
         (ACTIVE, "active"),
+        (ACTIVATING, "activating"),
         (CLEAN, "clean"),
+        (RECOVERY_WAIT, "recovery_wait"),
+        (RECOVERY_TOOFULL, "recovery_toofull"),
+        (RECOVERING, "recovering"),
+        (FORCED_RECOVERY, "forced_recovery"),
         (DOWN, "down"),
         (RECOVERY_UNFOUND, "recovery_unfound"),
         (BACKFILL_UNFOUND, "backfill_unfound"),
+        (UNDERSIZED, "undersized"),
+        (DEGRADED, "degraded"),
+        (REMAPPED, "remapped"),
         (PREMERGE, "premerge"),
         (SCRUBBING, "scrubbing"),
-        (DEGRADED, "degraded"),
+        (DEEP_SCRUB, "deep"),
         (INCONSISTENT, "inconsistent"),
         (PEERING, "peering"),
         (REPAIR, "repair"),
-        (RECOVERING, "recovering"),
         (BACKFILL_WAIT, "backfill_wait"),
-        (INCOMPLETE, "incomplete"),
-        (STALE, "stale"),
-        (REMAPPED, "remapped"),
-        (DEEP_SCRUB, "deep"),
         (BACKFILLING, "backfilling"),
+        (FORCED_BACKFILL, "forced_backfill"),
         (BACKFILL_TOOFULL, "backfill_toofull"),
-        (RECOVERY_WAIT, "recovery_wait"),
-        (UNDERSIZED, "undersized"),
-        (ACTIVATING, "activating"),
+        (INCOMPLETE, "incomplete"),
         (PEERED, "peered"),
         (SNAPTRIM, "snaptrim"),
         (SNAPTRIM_WAIT, "snaptrim_wait"),
-        (RECOVERY_TOOFULL, "recovery_toofull"),
         (SNAPTRIM_ERROR, "snaptrim_error"),
-        (FORCED_RECOVERY, "forced_recovery"),
-        (FORCED_BACKFILL, "forced_backfill"),
         (FAILED_REPAIR, "failed_repair"),
         (LAGGY, "laggy"),
         (WAIT, "wait"),
@@ -228,5 +228,10 @@ impl PgStat {
         let names: Vec<&str> =
             pg_state::NAMES.iter().filter(|(bit, _)| state & bit != 0).map(|(_, n)| *n).collect();
         if names.is_empty() { "unknown".into() } else { names.join("+") }
+    }
+
+    /// True if it is the name of a state.
+    pub fn is_state_name(word: &str) -> bool {
+        pg_state::NAMES.iter().any(|(_, name)| *name == word)
     }
 }

@@ -1,61 +1,13 @@
 //! Placement groups as JSON, and the commands that read them.
 
-use seabed_cluster::{
-    Errno, IntervalSet, ObjectStatSum, OsdId, OsdStat, PgId, PgStat, StoreStatfs, pg_state,
-};
+use seabed_cluster::{Errno, OsdId, OsdStat, PgId, PgStat, StoreStatfs, pg_state};
 use serde_json::{Map, Value, json};
 
 use super::dump::ids;
 use super::pg_text;
 use super::status::{overall_fields, rate_fields};
 use super::{Answer, Command, Format, Refusal, Reply, View, usage};
-use crate::service::stats::{PoolSum, all_pgs, is_state, state_text};
-
-/// Counters.
-pub fn stat_sum(s: &ObjectStatSum) -> Value {
-    json!({
-        "num_bytes": s.num_bytes,
-        "num_objects": s.num_objects,
-        "num_object_clones": s.num_object_clones,
-        "num_object_copies": s.num_object_copies,
-        "num_objects_missing_on_primary": s.num_objects_missing_on_primary,
-        "num_objects_missing": s.num_objects_missing,
-        "num_objects_degraded": s.num_objects_degraded,
-        "num_objects_misplaced": s.num_objects_misplaced,
-        "num_objects_unfound": s.num_objects_unfound,
-        "num_objects_dirty": s.num_objects_dirty,
-        "num_whiteouts": s.num_whiteouts,
-        "num_read": s.num_rd,
-        "num_read_kb": s.num_rd_kb,
-        "num_write": s.num_wr,
-        "num_write_kb": s.num_wr_kb,
-        "num_scrub_errors": s.num_scrub_errors,
-        "num_shallow_scrub_errors": s.num_shallow_scrub_errors,
-        "num_deep_scrub_errors": s.num_deep_scrub_errors,
-        "num_objects_recovered": s.num_objects_recovered,
-        "num_bytes_recovered": s.num_bytes_recovered,
-        "num_keys_recovered": s.num_keys_recovered,
-        "num_objects_omap": s.num_objects_omap,
-        "num_objects_hit_set_archive": s.num_objects_hit_set_archive,
-        "num_bytes_hit_set_archive": s.num_bytes_hit_set_archive,
-        "num_flush": s.num_flush,
-        "num_flush_kb": s.num_flush_kb,
-        "num_evict": s.num_evict,
-        "num_evict_kb": s.num_evict_kb,
-        "num_promote": s.num_promote,
-        "num_flush_mode_high": s.num_flush_mode_high,
-        "num_flush_mode_low": s.num_flush_mode_low,
-        "num_evict_mode_some": s.num_evict_mode_some,
-        "num_evict_mode_full": s.num_evict_mode_full,
-        "num_objects_pinned": s.num_objects_pinned,
-        "num_legacy_snapsets": s.num_legacy_snapsets,
-        "num_large_omap_objects": s.num_large_omap_objects,
-        "num_objects_manifest": s.num_objects_manifest,
-        "num_omap_bytes": s.num_omap_bytes,
-        "num_omap_keys": s.num_omap_keys,
-        "num_objects_repaired": s.num_objects_repaired,
-    })
-}
+use crate::service::stats::{PoolSum, all_pgs};
 
 fn statfs(s: &StoreStatfs) -> Value {
     json!({
@@ -81,75 +33,15 @@ fn extend(out: &mut Map<String, Value>, value: Value) {
 /// A PG in full.
 pub fn pg(id: PgId, s: &PgStat) -> Value {
     let mut out = Map::new();
-    extend(
-        &mut out,
-        json!({
-            "pgid": id.to_string(),
-            "version": s.version.to_string(),
-            "reported_seq": s.reported_seq,
-            "reported_epoch": s.reported_epoch.0,
-            "state": state_text(s.state()),
-            "last_fresh": s.last_fresh.to_string(),
-            "last_change": s.last_change.to_string(),
-            "last_active": s.last_active.to_string(),
-            "last_peered": s.last_peered.to_string(),
-            "last_clean": s.last_clean.to_string(),
-            "last_became_active": s.last_became_active.to_string(),
-            "last_became_peered": s.last_became_peered.to_string(),
-            "last_unstale": s.last_unstale.to_string(),
-            "last_undegraded": s.last_undegraded.to_string(),
-            "last_fullsized": s.last_fullsized.to_string(),
-            "mapping_epoch": s.mapping_epoch.0,
-            "log_start": s.log_start.to_string(),
-            "ondisk_log_start": s.ondisk_log_start.to_string(),
-            "created": s.created.0,
-            "last_epoch_clean": s.last_epoch_clean.0,
-            "parent": s.parent.to_string(),
-            "parent_split_bits": s.parent_split_bits,
-            "last_scrub": s.last_scrub.to_string(),
-            "last_scrub_stamp": s.last_scrub_stamp.to_string(),
-            "last_deep_scrub": s.last_deep_scrub.to_string(),
-            "last_deep_scrub_stamp": s.last_deep_scrub_stamp.to_string(),
-            "last_clean_scrub_stamp": s.last_clean_scrub_stamp.to_string(),
-        }),
-    );
-    extend(
-        &mut out,
-        json!({
-            "log_size": s.log_size,
-            "ondisk_log_size": s.ondisk_log_size,
-            "stats_invalid": s.stats_invalid,
-            "dirty_stats_invalid": s.dirty_stats_invalid,
-            "omap_stats_invalid": s.omap_stats_invalid,
-            "hitset_stats_invalid": s.hitset_stats_invalid,
-            "hitset_bytes_stats_invalid": s.hitset_bytes_stats_invalid,
-            "pin_stats_invalid": s.pin_stats_invalid,
-            "manifest_stats_invalid": s.manifest_stats_invalid,
-            "snaptrimq_len": s.snaptrimq_len,
-            "stat_sum": stat_sum(&s.stats.sum),
-            "up": ids(&s.up),
-            "acting": ids(&s.acting),
-            "avail_no_missing": [],
-            "object_location_counts": [],
-            "blocked_by": ids(&s.blocked_by),
-            "up_primary": s.up_primary.0,
-            "acting_primary": s.acting_primary.0,
-            "purged_snaps": snaps(&s.purged_snaps),
-        }),
-    );
+    out.insert("pgid".into(), json!(id.to_string()));
+    extend(&mut out, s.dump());
     Value::Object(out)
-}
-
-fn snaps(set: &IntervalSet) -> Vec<Value> {
-    // Ceph prints them as snap ids: hexadecimal texts.
-    let text = |n: u64| format!("{n:x}");
-    set.iter().map(|(start, len)| json!({"start": text(start), "length": text(len)})).collect()
 }
 
 fn pg_brief(id: PgId, s: &PgStat) -> Value {
     json!({
         "pgid": id.to_string(),
-        "state": state_text(s.state()),
+        "state": PgStat::state_text(s.state()),
         "up": ids(&s.up),
         "acting": ids(&s.acting),
         "up_primary": s.up_primary.0,
@@ -162,7 +54,7 @@ fn pool_sum(s: &PoolSum) -> Map<String, Value> {
     extend(
         &mut out,
         json!({
-            "stat_sum": stat_sum(&s.sum),
+            "stat_sum": s.sum.dump(),
             "store_stats": statfs(&s.store),
             "log_size": s.log_size,
             "ondisk_log_size": s.ondisk_log_size,
@@ -367,7 +259,7 @@ pub fn stat(view: &View<'_>, command: &Command) -> Answer {
         .stats
         .by_state(map)
         .into_iter()
-        .map(|(state, n)| json!({"name": state_text(state), "num": n}))
+        .map(|(state, n)| json!({"name": PgStat::state_text(state), "num": n}))
         .collect();
     let mut out = Map::new();
     extend(
@@ -407,12 +299,12 @@ fn chosen(view: &View<'_>, command: &Command) -> Result<Vec<(PgId, PgStat)>, Ref
     }
     let primary = command.prefix == "pg ls-by-primary";
     let states = command.list("states");
-    if let Some(word) = states.iter().find(|w| *w != "all" && !is_state(w)) {
+    if let Some(word) = states.iter().find(|w| *w != "all" && !PgStat::is_state_name(w)) {
         return Err(Refusal::invalid(format!("'{word}' is not a valid pg state")));
     }
     let mut pgs = every_pg(view);
     pgs.retain(|(id, s)| {
-        let text = state_text(s.state());
+        let text = PgStat::state_text(s.state());
         let names: Vec<&str> = text.split('+').collect();
         pool.is_none_or(|p| p == id.pool.0)
             && osd.is_none_or(

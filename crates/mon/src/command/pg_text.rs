@@ -8,7 +8,7 @@ use super::status::{client_io, recovery_io};
 use super::text::{Align, Table, bytes, span};
 use super::{View, usage};
 use crate::service::health::ratio_text;
-use crate::service::stats::{all_pgs, state_text};
+use crate::service::stats::all_pgs;
 
 /// What stands below tables with omap columns.
 const OMAP_NOTE: &str = "\n* NOTE: Omap sizes are counted during deep scrub and may be out of \
@@ -22,7 +22,7 @@ pub fn stat(view: &View<'_>) -> String {
     let mut states = view.stats.by_state(map);
     states.reverse();
     let states: Vec<String> =
-        states.into_iter().map(|(s, n)| format!("{n} {}", state_text(s))).collect();
+        states.into_iter().map(|(s, n)| format!("{n} {}", PgStat::state_text(s))).collect();
     let mut out = format!(
         "{} pgs: {}; {} data, {} used, {} / {} avail",
         all_pgs(map).count(),
@@ -67,7 +67,7 @@ pub fn brief(pgs: &[(PgId, PgStat)]) -> String {
     for (id, s) in pgs {
         t.row([
             id.to_string(),
-            state_text(s.state()),
+            PgStat::state_text(s.state()),
             ids_text(&s.up),
             primary(s.up_primary),
             ids_text(&s.acting),
@@ -140,7 +140,7 @@ fn pgs_table(pgs: &[(PgId, PgStat)]) -> String {
         let mut row = vec![id.to_string()];
         row.extend(counters(&s.stats.sum, s.log_size, s.ondisk_log_size));
         row.extend([
-            state_text(s.state()),
+            PgStat::state_text(s.state()),
             s.last_change.to_string(),
             s.version.to_string(),
             format!("{}:{}", s.reported_epoch, s.reported_seq),
@@ -290,7 +290,7 @@ pub fn ls(view: &View<'_>, pgs: &[(PgId, PgStat)]) -> String {
             c.num_omap_bytes.to_string(),
             c.num_omap_keys.to_string(),
             s.log_size.to_string(),
-            state_text(s.state()),
+            PgStat::state_text(s.state()),
             span(view.now.wall.saturating_sub(s.last_change)),
             s.version.to_string(),
             format!("{}:{}", s.reported_epoch, s.reported_seq),

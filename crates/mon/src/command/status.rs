@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use seabed_cluster::osdmap::flag;
-use seabed_cluster::{OsdMap, UTime, pg_state, release_name};
+use seabed_cluster::{OsdMap, PgStat, UTime, pg_state, release_name};
 use serde_json::{Map, Value, json};
 
 use super::format::num;
 use super::text::{bytes, count, span};
 use super::{Answer, Command, Format, Reply, View, usage};
 use crate::service::health::{self, ratio_text};
-use crate::service::stats::{PgMap, Rates, all_pgs, state_text};
+use crate::service::stats::{PgMap, Rates, all_pgs};
 
 /// Flags that every map has and `status` does not show.
 const HIDDEN_FLAGS: u32 = flag::map::FRESH
@@ -148,7 +148,7 @@ fn pgmap_json(view: &View<'_>) -> Value {
         .stats
         .by_state(map)
         .into_iter()
-        .map(|(state, n)| json!({"state_name": state_text(state), "count": n}))
+        .map(|(state, n)| json!({"state_name": PgStat::state_text(state), "count": n}))
         .collect();
     let raw = usage::cluster(map, view.stats);
     let sum = view.stats.total().sum;
@@ -297,7 +297,7 @@ fn data_text(view: &View<'_>) -> String {
     let states = view.stats.by_state(map);
     let width = states.iter().map(|(_, n)| n.to_string().len()).max().unwrap_or(1);
     for (state, n) in states {
-        lines.push(format!("{n:<width$} {}", state_text(state)));
+        lines.push(format!("{n:<width$} {}", PgStat::state_text(state)));
     }
     if lines.is_empty() {
         lines.push(String::new());

@@ -7,7 +7,7 @@ use seabed_cluster::{OsdMap, PgStat, Time, UTime, pg_state};
 
 use super::crush_edit;
 use super::osd::hold;
-use super::stats::{PgMap, all_pgs, state_text};
+use super::stats::{PgMap, all_pgs};
 use crate::command::text::float_g;
 
 /// Lines of detail of one check at most.
@@ -298,7 +298,7 @@ fn pg_line(pg: impl std::fmt::Display, stat: Option<&PgStat>) -> String {
         None => format!("pg {pg} is unknown, acting []"),
         Some(s) => {
             let acting: Vec<String> = s.acting.iter().map(|o| o.to_string()).collect();
-            format!("pg {pg} is {}, acting [{}]", state_text(s.state()), acting.join(","))
+            format!("pg {pg} is {}, acting [{}]", PgStat::state_text(s.state()), acting.join(","))
         }
     }
 }

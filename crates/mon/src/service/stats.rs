@@ -11,55 +11,6 @@ use seabed_cluster::{
     pg_state,
 };
 
-/// States in the order in which they are printed, worst first where it matters.
-const ORDER: &[(u64, &str)] = &[
-    (pg_state::STALE, "stale"),
-    (pg_state::CREATING, "creating"),
-    (pg_state::ACTIVE, "active"),
-    (pg_state::ACTIVATING, "activating"),
-    (pg_state::CLEAN, "clean"),
-    (pg_state::RECOVERY_WAIT, "recovery_wait"),
-    (pg_state::RECOVERY_TOOFULL, "recovery_toofull"),
-    (pg_state::RECOVERING, "recovering"),
-    (pg_state::FORCED_RECOVERY, "forced_recovery"),
-    (pg_state::DOWN, "down"),
-    (pg_state::RECOVERY_UNFOUND, "recovery_unfound"),
-    (pg_state::BACKFILL_UNFOUND, "backfill_unfound"),
-    (pg_state::UNDERSIZED, "undersized"),
-    (pg_state::DEGRADED, "degraded"),
-    (pg_state::REMAPPED, "remapped"),
-    (pg_state::PREMERGE, "premerge"),
-    (pg_state::SCRUBBING, "scrubbing"),
-    (pg_state::DEEP_SCRUB, "deep"),
-    (pg_state::INCONSISTENT, "inconsistent"),
-    (pg_state::PEERING, "peering"),
-    (pg_state::REPAIR, "repair"),
-    (pg_state::BACKFILL_WAIT, "backfill_wait"),
-    (pg_state::BACKFILLING, "backfilling"),
-    (pg_state::FORCED_BACKFILL, "forced_backfill"),
-    (pg_state::BACKFILL_TOOFULL, "backfill_toofull"),
-    (pg_state::INCOMPLETE, "incomplete"),
-    (pg_state::PEERED, "peered"),
-    (pg_state::SNAPTRIM, "snaptrim"),
-    (pg_state::SNAPTRIM_WAIT, "snaptrim_wait"),
-    (pg_state::SNAPTRIM_ERROR, "snaptrim_error"),
-    (pg_state::FAILED_REPAIR, "failed_repair"),
-    (pg_state::LAGGY, "laggy"),
-    (pg_state::WAIT, "wait"),
-];
-
-/// A PG's state as `ceph` prints it.
-pub fn state_text(state: u64) -> String {
-    let names: Vec<&str> =
-        ORDER.iter().filter(|(bit, _)| state & bit != 0).map(|(_, name)| *name).collect();
-    if names.is_empty() { "unknown".to_string() } else { names.join("+") }
-}
-
-/// True if it is the name of a state.
-pub fn is_state(word: &str) -> bool {
-    ORDER.iter().any(|(_, name)| *name == word)
-}
-
 /// Over how long rates are taken.
 const RATE_WINDOW: Duration = Duration::from_secs(10);
 /// Samples kept for rates, one per report at most.
@@ -370,25 +321,4 @@ fn exists(map: &OsdMap, pg: PgId) -> bool {
 /// Every PG of the map, in order.
 pub fn all_pgs(map: &OsdMap) -> impl Iterator<Item = PgId> + '_ {
     map.pools.iter().flat_map(|(id, p)| (0..p.pg_num).map(|seed| PgId::new(*id, seed)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn states_print_as_recorded() {
-        use pg_state::*;
-        assert_eq!(state_text(0), "unknown");
-        assert_eq!(state_text(ACTIVE | CLEAN), "active+clean");
-        assert_eq!(
-            state_text(UNDERSIZED | DEGRADED | PEERED | WAIT),
-            "undersized+degraded+peered+wait"
-        );
-        assert_eq!(state_text(REMAPPED | PEERING), "remapped+peering");
-        assert_eq!(
-            state_text(ACTIVE | UNDERSIZED | DEGRADED | REMAPPED | BACKFILL_WAIT),
-            "active+undersized+degraded+remapped+backfill_wait"
-        );
-    }
 }
