@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use seabed_cluster::SnapId;
-use seabed_rados::{Operation, Pool};
+use seabed_rados::Pool;
 
-use crate::error::during;
-use crate::extents::History;
 use crate::image::Image;
+use crate::map_check::history;
 use crate::parallel::in_parallel;
 use crate::{Header, RbdError, names};
 
@@ -54,8 +53,11 @@ impl Image {
         let (size, overlap) = header.at(inner.snap)?;
         let begin = match from {
             None => None,
-            Some(name) => Some(self.snapshot(name).await?.id),
+            Some(name) => Some(self.snapshot(name).await?),
         };
+        // What the parent showed then and does not show now is zero, without any object.
+        let overlap_before = begin.as_ref().map_or(0, |s| s.parent_overlap.unwrap_or_default());
+        let begin = begin.map(|s| s.id);
         let to = inner.snap.unwrap_or(SnapId::HEAD);
         if begin.is_some_and(|from| from > to) {
             let what = from.unwrap_or_default().to_owned();
@@ -76,6 +78,7 @@ impl Image {
             to,
             size,
             overlap,
+            overlap_before,
             parent,
         });
         let jobs = (first..objects.min(first.saturating_add(step))).map(|object| {
@@ -108,21 +111,14 @@ struct Question {
     to: SnapId,
     size: u64,
     overlap: u64,
+    overlap_before: u64,
     parent: Option<Image>,
 }
 
 impl Question {
     async fn of_object(&self, object: u64) -> Result<Vec<Extent>, RbdError> {
         let name = names::data(&self.header.object_prefix, object);
-        let history = match self.pool.operate(&name, Operation::new().list_snaps()).await {
-            Ok(reply) => {
-                let output = reply.ops.into_iter().next().map(|(_, output)| output);
-                History::read(output.unwrap_or_default())
-                    .map_err(|_| RbdError::Malformed("list_snaps"))?
-            }
-            Err(error) if error.is_not_found() => History::default(),
-            Err(error) => return Err(during("diff")(error)),
-        };
+        let history = history(&self.pool, &name).await?;
         let layout = self.header.layout;
         if let Some(parent) = &self.parent
             && !history.exists(self.to)
@@ -130,6 +126,17 @@ impl Question {
             return self.of_parent(parent, object).await;
         }
         let mut found = Vec::new();
+        let absent = |at| !history.exists(at);
+        if self.overlap_before > self.overlap && self.from.is_some_and(absent) && absent(self.to) {
+            let whole = layout.of_object(object, 0, u64::MAX);
+            for piece in crate::layout::below(whole, self.overlap_before.min(self.size)) {
+                let end = piece.offset + piece.length;
+                let offset = piece.offset.max(self.overlap);
+                if offset < end {
+                    found.push(Extent { offset, length: end - offset, exists: false });
+                }
+            }
+        }
         for (start, end, exists) in history.changes(self.from, self.to) {
             for piece in layout.of_object(object, start, end.saturating_sub(start)) {
                 let length = self.size.saturating_sub(piece.offset).min(piece.length);

@@ -22,6 +22,9 @@ pub enum RbdError {
     /// The name is taken.
     #[error("{0} exists")]
     Exists(String),
+    /// There is no such group.
+    #[error("no such group: {0}")]
+    NoGroup(String),
     /// The image has no such snapshot.
     #[error("no such snapshot: {0}")]
     NoSnapshot(String),
@@ -78,7 +81,7 @@ impl RbdError {
     pub fn errno(&self) -> Option<Errno> {
         Some(match self {
             RbdError::Rados { source, .. } => return source.errno(),
-            RbdError::NoImage(_) | RbdError::NoSnapshot(_) => Errno::ENOENT,
+            RbdError::NoImage(_) | RbdError::NoGroup(_) | RbdError::NoSnapshot(_) => Errno::ENOENT,
             RbdError::Exists(_) => Errno::EEXIST,
             RbdError::Invalid { .. } | RbdError::OutOfRange { .. } => Errno::EINVAL,
             RbdError::Unsupported { .. } => Errno::ENOSYS,

@@ -1,7 +1,7 @@
 //! An open image.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock as Lock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock as Lock};
 
 use seabed_cluster::SnapId;
 use seabed_rados::Pool;
@@ -9,6 +9,7 @@ use tokio::sync::{Notify, RwLock, RwLockReadGuard};
 
 use crate::error::during;
 use crate::lock::Held;
+use crate::owner::Asked;
 use crate::watcher::Watcher;
 use crate::{Header, Images, ParentImageSpec, RbdError, call, feature, names};
 
@@ -55,6 +56,10 @@ pub(crate) struct Inner {
     /// it up, or want nobody to write.
     writer: RwLock<Option<Held>>,
     holds: AtomicBool,
+    /// Nothing takes the lock any more.
+    closed: AtomicBool,
+    /// What others have asked for.
+    pub asked: Mutex<Asked>,
     /// 0 for none.
     watch: AtomicU64,
     watcher: Lock<Option<Watcher>>,
@@ -161,6 +166,8 @@ impl Image {
             stale: AtomicBool::new(false),
             writer: RwLock::default(),
             holds: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            asked: Mutex::default(),
             watch: AtomicU64::new(0),
             watcher: Lock::default(),
             signals: Signals::default(),
@@ -218,6 +225,7 @@ impl Image {
 
     /// Waits for writes, gives the lock back, and ends the watch.
     pub async fn close(self) -> Result<(), RbdError> {
+        self.inner.closed.store(true, Ordering::Release);
         let released = self.inner.release_lock().await;
         let watcher = self.inner.watcher.write().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(watcher) = watcher {
@@ -286,19 +294,34 @@ impl Inner {
 
     /// The right to write, for as long as it is held; takes the exclusive lock if need be.
     pub(crate) async fn writer(&self) -> Result<RwLockReadGuard<'_, Held>, RbdError> {
-        if self.access == Access::Read || self.snap.is_some() {
-            return Err(self.read_only());
-        }
+        self.may_write()?;
         loop {
             let held = self.writer.read().await;
             if let Ok(held) = RwLockReadGuard::try_map(held, Option::as_ref) {
                 return Ok(held);
             }
             let mut writer = self.writer.write().await;
-            if writer.is_none() {
-                *writer = Some(self.take_lock().await?);
-                self.holds.store(true, Ordering::Release);
-            }
+            self.fill(&mut writer).await?;
+        }
+    }
+
+    /// Takes the lock if it is not held.
+    async fn fill(&self, writer: &mut Option<Held>) -> Result<(), RbdError> {
+        // Looked at behind the guard: who closes takes that once more.
+        if self.closed.load(Ordering::Acquire) {
+            return Err(self.busy("it is being closed".into()));
+        }
+        if writer.is_none() {
+            *writer = Some(self.take_lock().await?);
+            self.holds.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    fn may_write(&self) -> Result<(), RbdError> {
+        match self.access == Access::Write && self.snap.is_none() {
+            true => Ok(()),
+            false => Err(self.read_only()),
         }
     }
 
@@ -306,14 +329,9 @@ impl Inner {
     pub(crate) async fn alone(
         &self,
     ) -> Result<tokio::sync::RwLockMappedWriteGuard<'_, Held>, RbdError> {
-        if self.access == Access::Read || self.snap.is_some() {
-            return Err(self.read_only());
-        }
+        self.may_write()?;
         let mut writer = self.writer.write().await;
-        if writer.is_none() {
-            *writer = Some(self.take_lock().await?);
-            self.holds.store(true, Ordering::Release);
-        }
+        self.fill(&mut writer).await?;
         tokio::sync::RwLockWriteGuard::try_map(writer, Option::as_mut).map_err(|_| self.read_only())
     }
 

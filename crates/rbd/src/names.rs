@@ -11,6 +11,14 @@ pub(crate) const CHILDREN: &str = "rbd_children";
 /// Images that are to be deleted, or are being deleted.
 pub(crate) const TRASH: &str = "rbd_trash";
 
+/// Names and ids of the groups of a pool.
+pub(crate) const GROUPS: &str = "rbd_group_directory";
+
+/// The header of a group.
+pub(crate) fn group(id: &str) -> String {
+    format!("rbd_group_header.{id}")
+}
+
 pub(crate) fn id_of(name: &str) -> String {
     format!("rbd_id.{name}")
 }

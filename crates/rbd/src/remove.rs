@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use seabed_classes::rbd::wire::TrashImageSpec;
+use seabed_classes::rbd::wire::{TrashImageSpec, op_feature};
 use seabed_cluster::{Errno, UTime};
 
 use crate::call::set;
@@ -67,6 +67,9 @@ async fn remove_open(
     let header = inner.header().await?;
     if !header.snapshots.is_empty() {
         return Err(inner.busy(format!("it has {} snapshots", header.snapshots.len())));
+    }
+    if header.op_features & op_feature::GROUP != 0 {
+        return Err(inner.busy("it is in a group".into()));
     }
     image.not_open_elsewhere().await?;
     let held = inner.alone().await?;

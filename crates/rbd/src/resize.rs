@@ -10,6 +10,7 @@ use crate::call::set;
 use crate::error::{during, unless};
 use crate::image::{Image, Inner};
 use crate::layout::below;
+use crate::lock::Held;
 use crate::notice::Notice;
 use crate::object_map::{self, NONEXISTENT, ObjectMap};
 use crate::parallel::in_parallel;
@@ -26,7 +27,22 @@ impl Image {
     pub async fn resize(&self, size: u64, progress: Progress<'_>) -> Result<(), RbdError> {
         let inner = &self.inner;
         let held = inner.alone().await?;
-        let header = inner.header().await?;
+        inner.change_size(&held, size, progress).await?;
+        drop(held);
+        inner.tell(Notice::HeaderUpdate).await;
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Resizes while nobody writes; others are to be told.
+    pub(crate) async fn change_size(
+        &self,
+        held: &Held,
+        size: u64,
+        progress: Progress<'_>,
+    ) -> Result<(), RbdError> {
+        let header = self.header().await?;
         let objects = header.layout.objects(size);
         let mapped = header.has(feature::OBJECT_MAP);
         if mapped && objects > object_map::OBJECTS_MAX {
@@ -35,23 +51,19 @@ impl Image {
         }
         let mut map = held.map.lock().await;
         if size < header.size {
-            inner.trim(&header, map.as_mut(), size, progress).await?;
+            self.trim(&header, map.as_mut(), size, progress).await?;
         } else {
-            inner.resize_map(map.as_mut(), objects).await?;
+            self.resize_map(map.as_mut(), objects).await?;
         }
-        set(&inner.pool, &names::header(&inner.id), "set_size", size).await?;
-        inner.mark_stale();
+        set(&self.pool, &names::header(&self.id), "set_size", size).await?;
+        self.mark_stale();
         if size < header.size {
-            inner.resize_map(map.as_mut(), objects).await?;
+            self.resize_map(map.as_mut(), objects).await?;
         }
         drop(map);
-        inner.refresh().await?;
-        inner.tell(Notice::HeaderUpdate).await;
-        Ok(())
+        self.refresh().await.map(drop)
     }
-}
 
-impl Inner {
     async fn resize_map(&self, map: Option<&mut ObjectMap>, objects: u64) -> Result<(), RbdError> {
         let Some(map) = map else { return Ok(()) };
         let operation = crate::lock::assert_map_locked();

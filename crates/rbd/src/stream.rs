@@ -4,6 +4,7 @@
 //! "rbd diff v1\n" | record*    record: u8 tag | fields
 //! "rbd diff v2\n" | record*    record: u8 tag | u64 length of the fields | fields
 //! f, t: u32 length, name of the snapshot from which, to which     s: u64 size
+//! p (format 2, in whole images): u8 whether the snapshot is protected; its length says 8
 //! w: u64 offset, u64 length, bytes     z: u64 offset, u64 length     e: the end (nothing follows)
 //! ```
 //!
@@ -31,6 +32,8 @@ pub enum DiffRecord {
     From(String),
     /// The snapshot that it ends at.
     To(String),
+    /// Whether the snapshot that it ends at is protected; in whole images of format 2 only.
+    Protected(bool),
     /// The image's size.
     Size(u64),
     /// Bytes follow, as [`DiffRecord::Data`].
@@ -81,6 +84,11 @@ impl DiffFormat {
                 head(tag, 4 + name.len() as u64);
                 seabed_denc::encode_str(out, name);
             }
+            DiffRecord::Protected(protected) => {
+                // Ceph says 8 and writes 1.
+                head(b'p', 8);
+                out.put_u8(u8::from(*protected));
+            }
             DiffRecord::Size(size) => {
                 head(b's', 8);
                 out.put_u64_le(*size);
@@ -126,6 +134,11 @@ impl DiffReader {
     /// Takes more of the stream.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.held.extend_from_slice(bytes);
+    }
+
+    /// What was fed and not read: behind the end, it is of what follows.
+    pub fn into_rest(self) -> BytesMut {
+        self.held
     }
 
     /// True once [`DiffRecord::End`] was read.
@@ -215,6 +228,12 @@ impl DiffReader {
                     return Ok(Step::More);
                 }
                 DiffRecord::Size(r.get_u64_le())
+            }
+            b'p' if format == DiffFormat::V2 => {
+                if r.is_empty() {
+                    return Ok(Step::More);
+                }
+                DiffRecord::Protected(r.get_u8() != 0)
             }
             b'w' | b'z' => {
                 if r.len() < 16 {

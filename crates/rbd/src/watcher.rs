@@ -120,6 +120,10 @@ fn hear(image: &Arc<Inner>, notification: &Notification) -> Bytes {
             });
             return answer(Ok(()));
         }
+        Notice::Ask(id, request) if image.holds_lock() && !from_us => {
+            crate::owner::ask(image, id, request);
+            return answer(Ok(()));
+        }
         ref asked if asked.is_request() && image.holds_lock() && !from_us => {
             return answer(Err(Errno::EOPNOTSUPP));
         }
