@@ -45,6 +45,11 @@ pub fn feature_names(features: u64) -> Vec<String> {
         .collect()
 }
 
+/// Those of a set of features that images are not written with here.
+pub fn features_not_kept(features: u64) -> u64 {
+    features & !KEPT
+}
+
 /// Refuses by name what is not built here.
 pub(crate) fn check(image: &str, features: u64, writes: bool) -> Result<(), RbdError> {
     let unknown = features & !if writes { KEPT } else { READ };

@@ -48,6 +48,11 @@ impl Groups {
         Groups { pool }
     }
 
+    /// Where they are.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     /// Names and ids of all groups.
     pub async fn list(&self) -> Result<BTreeMap<String, String>, RbdError> {
         let all: BTreeMap<Bytes, Bytes> =

@@ -69,7 +69,7 @@ pub use create::CreateOptions;
 pub use diff::Extent;
 pub use error::RbdError;
 pub use export::{ImageArchive, ImageArchiveReader};
-pub use feature::{DEFAULT_FEATURES, feature_names};
+pub use feature::{DEFAULT_FEATURES, feature_names, features_not_kept};
 pub use group::{GroupImage, Groups};
 pub use group_snapshot::GroupSnapshotInfo;
 pub use header::{Header, Parent, Snapshot};

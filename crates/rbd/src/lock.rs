@@ -25,7 +25,7 @@ use crate::{RbdError, names};
 pub(crate) const NAME: &str = "rbd_lock";
 /// Locks of librbd and the kernel carry it; a user's own (`rbd lock add`) another.
 const TAG: &str = "internal";
-const EXCLUSIVE: u8 = 1;
+pub(crate) const EXCLUSIVE: u8 = 1;
 pub(crate) const SHARED: u8 = 2;
 /// Before the owner's watch.
 const COOKIE: &str = "auto ";

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use seabed_classes::lock::{BreakOp, InfoOp, LockInfo};
+use seabed_classes::lock::{BreakOp, InfoOp, LockInfo, LockOp};
 use seabed_classes::rbd::wire::ChildImageSpec;
 use seabed_cluster::{EntityAddr, EntityName, Errno, PoolId, SnapId};
 use seabed_denc::Bytes;
@@ -11,7 +11,7 @@ use seabed_rados::{Pool, Watcher};
 use crate::call::{decode, get, lock, text};
 use crate::error::{during, optional, unless};
 use crate::image::{Image, Inner};
-use crate::lock::{NAME, SHARED};
+use crate::lock::{EXCLUSIVE, NAME, SHARED};
 use crate::{RbdError, names};
 
 /// A lock on an image, and who has it.
@@ -68,6 +68,28 @@ impl Image {
     /// The addresses of those who hold the image's lock.
     pub async fn lock_owners(&self) -> Result<Vec<EntityAddr>, RbdError> {
         Ok(self.locks().await?.into_iter().map(|owner| owner.addr).collect())
+    }
+
+    /// Locks the image by hand: no client writes it until the lock is broken. `id` is a word for the
+    /// lock; `shared` one for those who may hold it together.
+    ///
+    /// Errors: [`RbdError::Busy`] if it is locked.
+    pub async fn lock_by_hand(&self, id: &str, shared: Option<&str>) -> Result<(), RbdError> {
+        let wanted = LockOp {
+            name: NAME.into(),
+            lock_type: if shared.is_some() { SHARED } else { EXCLUSIVE },
+            cookie: id.to_owned().into(),
+            tag: shared.unwrap_or_default().to_owned().into(),
+            ..LockOp::default()
+        };
+        let object = names::header(&self.inner.id);
+        match lock(&self.inner.pool, &object, "lock", wanted).await {
+            Ok(_) => Ok(()),
+            Err(error) if matches!(error.errno(), Some(Errno::EBUSY | Errno::EEXIST)) => {
+                Err(self.inner.busy("it is locked".into()))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Takes a lock from its owner. `fence`: first the cluster refuses whatever that client may

@@ -1,12 +1,18 @@
 //! `seabed volume`: images made, looked at, filled, read out and removed.
 
 mod attach;
+mod archive;
+mod bench;
 mod changes;
+mod group;
+mod lock;
 mod output;
 mod place;
 mod progress;
 mod snap;
 mod transfer;
+mod trash;
+mod why;
 
 use std::path::{Path, PathBuf};
 
@@ -111,6 +117,65 @@ enum Verb {
         /// POOL/NAME.
         image: ImageSpec,
     },
+    /// Give an image another name.
+    Rename {
+        /// POOL/NAME.
+        image: ImageSpec,
+        /// The new name.
+        name: String,
+    },
+    /// Say why an image is in use, or cannot be removed.
+    Why {
+        /// POOL/NAME; of an image in the trash, POOL/ID.
+        image: ImageSpec,
+        #[arg(short, long, default_value = "plain")]
+        output: Format,
+    },
+    /// Show sizes and what is in use of them, in bytes.
+    Du {
+        /// POOL, POOL/NAMESPACE or POOL/NAME.
+        place: String,
+        #[arg(short, long, default_value = "plain")]
+        output: Format,
+    },
+    /// Measure how fast an image is read or written. Writing destroys what it holds.
+    Bench {
+        /// POOL/NAME.
+        image: ImageSpec,
+        #[command(flatten)]
+        bench: bench::Bench,
+        #[arg(short, long, default_value = "plain")]
+        output: Format,
+    },
+    /// Locks on images.
+    Lock {
+        #[command(subcommand)]
+        verb: lock::Verb,
+    },
+    /// Images without a name, kept for a time.
+    Trash {
+        #[command(subcommand)]
+        verb: trash::Verb,
+    },
+    /// Groups of images.
+    Group {
+        #[command(subcommand)]
+        verb: group::Verb,
+    },
+    /// Maps of the objects that an image has.
+    ObjectMap {
+        #[command(subcommand)]
+        verb: MapVerb,
+    },
+    /// Copy an image, with its snapshots, to one that shares nothing with it.
+    Copy {
+        /// POOL/NAME or POOL/NAME@SNAP.
+        image: ImageSpec,
+        /// POOL/NEW.
+        copy: ImageSpec,
+        #[command(flatten)]
+        make: Make,
+    },
     /// Snapshots of images.
     Snap {
         #[command(subcommand)]
@@ -140,6 +205,10 @@ enum Verb {
         file: PathBuf,
         /// POOL/NAME.
         image: ImageSpec,
+        /// What the file is, as `export` has it; of format 2 it says itself what the image is to
+        /// be.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+        export_format: u8,
         #[command(flatten)]
         make: Make,
     },
@@ -149,6 +218,9 @@ enum Verb {
         image: ImageSpec,
         /// The file.
         file: PathBuf,
+        /// Ceph's format: 1 the bytes alone; 2 with snapshots and what else the image is.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+        export_format: u8,
     },
     /// Show what has changed since a snapshot, or what is there at all.
     Diff {
@@ -157,6 +229,9 @@ enum Verb {
         /// The snapshot since which.
         #[arg(long)]
         from_snap: Option<String>,
+        /// By whole objects, which object maps tell fast.
+        #[arg(long)]
+        whole_object: bool,
         #[arg(short, long, default_value = "plain")]
         output: Format,
     },
@@ -177,6 +252,21 @@ enum Verb {
     ImportDiff {
         /// The file.
         file: PathBuf,
+        /// POOL/NAME.
+        image: ImageSpec,
+    },
+}
+
+/// What is done to object maps.
+#[derive(Subcommand)]
+enum MapVerb {
+    /// Compare the maps of an image and its snapshots with its objects; wrong ones are marked.
+    Check {
+        /// POOL/NAME.
+        image: ImageSpec,
+    },
+    /// Make the maps of an image and its snapshots anew.
+    Rebuild {
         /// POOL/NAME.
         image: ImageSpec,
     },
@@ -236,6 +326,33 @@ async fn verb(cluster: &Cluster, conf: &Path, verb: Verb) -> Result<()> {
             let mut told = |done, all| bar.at(done, all);
             interruptible(async { Ok(images.remove(name, &mut told).await?) }).await
         }
+        Verb::Rename { image, name } => {
+            let (images, old) = image.open(cluster).await?;
+            Ok(images.rename(old, &name).await?)
+        }
+        Verb::Why { image, output } => why::why(cluster, &image, output).await,
+        Verb::Du { place, output } => interruptible(why::du(cluster, &place, output)).await,
+        Verb::Bench { image, bench, output } => {
+            let (images, name) = image.open_with_snapshot(cluster).await?;
+            let opened = match bench.writes() {
+                true => Image::open(&images, name).await?,
+                false => Image::open_read(&images, name, image.snapshot.as_deref()).await?,
+            };
+            closing(&opened, bench.run(&opened, output)).await
+        }
+        Verb::Lock { verb } => lock::run(cluster, verb).await,
+        Verb::Trash { verb } => trash::run(cluster, verb).await,
+        Verb::Group { verb } => group::run(cluster, verb).await,
+        Verb::ObjectMap { verb } => object_map(cluster, verb).await,
+        Verb::Copy { image, copy, make } => {
+            let (images, name) = image.open_with_snapshot(cluster).await?;
+            let options = make.options(cluster, 0).await?;
+            let (targets, target) = copy.open(cluster).await?;
+            let opened = Image::open_read(&images, name, image.snapshot.as_deref()).await?;
+            let bar = Bar::steps("copying");
+            let mut told = |done, all| bar.at(done, all);
+            Ok(opened.copy(&targets, target, &options, &mut told).await?)
+        }
         Verb::Snap { verb } => snap::run(cluster, verb).await,
         Verb::Clone { snapshot, image, clone_format, make } => {
             let options = make.options(cluster, 0).await?;
@@ -261,27 +378,36 @@ async fn verb(cluster: &Cluster, conf: &Path, verb: Verb) -> Result<()> {
             })
             .await
         }
-        Verb::Import { file, image, make } => {
+        Verb::Import { file, image, export_format, make } => {
             let options = make.options(cluster, 0).await?;
             let (images, name) = image.open(cluster).await?;
+            if export_format == 2 {
+                return archive::import(&file, &images, name, options).await;
+            }
             transfer::import(&file, &images, name, options).await
         }
-        Verb::Export { image, file } => {
+        Verb::Export { image, file, export_format } => {
             let (images, name) = image.open_with_snapshot(cluster).await?;
+            if export_format == 2 {
+                return archive::export(&images, name, image.snapshot.as_deref(), &file).await;
+            }
             let opened = Image::open_read(&images, name, image.snapshot.as_deref()).await?;
             transfer::export(&opened, &file).await
         }
-        Verb::Diff { image, from_snap, output } => {
+        Verb::Diff { image, from_snap, whole_object, output } => {
             let (images, name) = image.open_with_snapshot(cluster).await?;
             let opened = Image::open_read(&images, name, image.snapshot.as_deref()).await?;
-            interruptible(changes::show(&opened, from_snap.as_deref(), output)).await
+            let from = from_snap.as_deref();
+            interruptible(changes::show(&opened, from, whole_object, output)).await
         }
         Verb::ExportDiff { image, file, from_snap, diff_format } => {
             let (images, name) = image.open_with_snapshot(cluster).await?;
             let to = image.snapshot.as_deref();
             let opened = Image::open_read(&images, name, to).await?;
             let format = if diff_format == 2 { DiffFormat::V2 } else { DiffFormat::V1 };
-            changes::export(&opened, (from_snap.as_deref(), to), &file, format).await
+            let from = from_snap.as_deref();
+            let stream = changes::Stream { from, to, protected: None, format };
+            changes::export(&opened, stream, &file).await
         }
         Verb::ImportDiff { file, image } => {
             let (images, name) = image.open(cluster).await?;
@@ -289,6 +415,31 @@ async fn verb(cluster: &Cluster, conf: &Path, verb: Verb) -> Result<()> {
             closing(&opened, changes::import(&opened, &file)).await
         }
     }
+}
+
+async fn object_map(cluster: &Cluster, verb: MapVerb) -> Result<()> {
+    let (MapVerb::Check { image } | MapVerb::Rebuild { image }) = &verb;
+    let (images, name) = image.open(cluster).await?;
+    let opened = Image::open(&images, name).await?;
+    closing(&opened, async {
+        let bar = Bar::steps("looking at objects");
+        let mut told = |done, all| bar.at(done, all);
+        if let MapVerb::Rebuild { .. } = verb {
+            return Ok(opened.rebuild_object_map(&mut told).await?);
+        }
+        let found = opened.check_object_map(&mut told).await?;
+        drop(bar);
+        if found.wrong > 0 || found.bad > 0 {
+            bail!(
+                "{} objects are there that a map does not know, {} maps cannot be used; `seabed \
+                 volume object-map rebuild` makes them anew",
+                found.wrong,
+                found.bad
+            );
+        }
+        Ok(())
+    })
+    .await
 }
 
 impl Make {

@@ -26,6 +26,13 @@ pub(super) enum Verb {
         #[arg(short, long, default_value = "plain")]
         output: Format,
     },
+    /// Give a snapshot another name.
+    Rename {
+        /// POOL/NAME@SNAP.
+        snapshot: ImageSpec,
+        /// The new name.
+        name: String,
+    },
     /// Remove a snapshot.
     Rm {
         /// POOL/NAME@SNAP.
@@ -52,6 +59,12 @@ pub(super) enum Verb {
 pub(super) async fn run(cluster: &Cluster, verb: Verb) -> Result<()> {
     let (spec, act): (_, fn(Image, String) -> Act) = match verb {
         Verb::Ls { image, output } => return list(cluster, &image, output).await,
+        Verb::Rename { snapshot, name: new } => {
+            let (images, name) = snapshot.open_with_snapshot(cluster).await?;
+            let old = snapshot.snapshot.as_deref().context("expected POOL/NAME@SNAP")?;
+            let image = Image::open(&images, name).await?;
+            return closing(&image, async { Ok(image.rename_snapshot(old, &new).await?) }).await;
+        }
         Verb::Create { snapshot } => (snapshot, |image, name| {
             Box::pin(async move { Ok(image.create_snapshot(&name).await.map(drop)?) })
         }),
