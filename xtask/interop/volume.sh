@@ -176,6 +176,151 @@ rm -f exported
 stock export --no-progress "$pool/slow" exported
 tail -c +1000001 exported | cmp - <(tail -c +1000001 twice) || fail "the import is not whole"
 
+echo "# the lock's owner does what stock clients ask of it"
+ours create "$pool/owned" --size 64M
+ours snap create "$pool/owned@base"
+ours clone "$pool/owned@base" "$pool/asked"
+timeout 120 "$seabed" volume -c "$conf" bench "$pool/asked" --io-total 1T --io-pattern rand >asked.out 2>&1 &
+bench=$!
+sleep 2
+owner() { ours lock ls "$pool/asked"; }
+before=$(owner)
+[ -n "$before" ] || fail "nobody has the lock of asked: $(cat asked.out)"
+stock snap create --no-progress "$pool/asked@one"
+stock snap rename "$pool/asked@one" "$pool/asked@two"
+stock snap protect "$pool/asked@two"
+refused 'protected' stock snap rm --no-progress "$pool/asked@two"
+stock snap unprotect "$pool/asked@two"
+stock resize --no-progress --size 80M "$pool/asked"
+refused 'exist' stock snap create --no-progress "$pool/asked@two"
+stock snap rm --no-progress "$pool/asked@two"
+stock object-map rebuild --no-progress "$pool/asked"
+stock flatten --no-progress "$pool/asked"
+stock rename "$pool/asked" "$pool/renamed"
+stock rename "$pool/renamed" "$pool/asked"
+[ "$(owner | cut -d' ' -f1)" = "$(echo "$before" | cut -d' ' -f1)" ] || fail "the lock went from $before to $(owner)"
+kill -INT "$bench"
+wait "$bench" && fail "an interrupted bench must fail" || true
+[ -z "$(owner)" ] || fail "an interrupted bench leaves its lock: $(owner)"
+[ "$(field asked size)" = 83886080 ] || fail "size of asked: $(field asked size)"
+if stock info "$pool/asked" | grep -q parent; then fail "asked is not flat"; fi
+mapped asked
+ours rm "$pool/asked"
+ours snap rm "$pool/owned@base"
+
+echo "# why, lock, rename, trash"
+ours why "$pool/owned" | grep -q 'nobody uses it' || fail "why: $(ours why "$pool/owned")"
+stock lock add "$pool/owned" mine
+locker=$(ours lock ls "$pool/owned" -o json | python3 -c "import json, sys; print(json.load(sys.stdin)[0]['locker'])")
+ours why "$pool/owned" | grep -q "locked by $locker (mine)" || fail "why: $(ours why "$pool/owned")"
+refused 'locked by' ours resize "$pool/owned" --size 65M
+ours lock rm "$pool/owned" mine "$locker" --no-fence
+ours lock add "$pool/owned" yours
+stock lock ls "$pool/owned" | grep -q yours || fail "lock add"
+ours lock rm "$pool/owned" yours "$(ours lock ls "$pool/owned" | cut -d' ' -f1)" --no-fence
+ours rename "$pool/owned" other
+stock rename "$pool/other" "$pool/again"
+ours snap create "$pool/again@s"
+ours snap rename "$pool/again@s" t
+ours clone "$pool/again@t" "$pool/child" --clone-format 2
+ours why "$pool/again" | grep -q "$pool/child is a clone" || fail "why: $(ours why "$pool/again")"
+ours trash mv "$pool/again"
+id=$(ours trash ls "$pool" | cut -d' ' -f1)
+stock trash ls "$pool" | grep -q "$id again" || fail "rbd trash ls: $(stock trash ls "$pool")"
+ours why "$pool/$id" | grep -q 'in the trash' || fail "why: $(ours why "$pool/$id")"
+refused 'snapshots' ours trash rm "$pool/$id"
+stock trash restore -p "$pool" "$id"
+stock trash mv --expires-at tomorrow "$pool/again"
+refused 'kept until' ours trash rm "$pool/$id"
+ours trash restore "$pool/$id" --name again
+ours rm "$pool/child"
+ours snap rm "$pool/again@t"
+ours trash mv "$pool/again"
+ours trash purge "$pool"
+[ -z "$(ours trash ls "$pool" --all)" ] || fail "the trash is not empty: $(ours trash ls "$pool" --all)"
+
+echo "# deep copies, whole images of format 2, what changed by whole objects, object maps"
+ours import one "$pool/src" --object-size 1M
+ours snap create "$pool/src@x"
+stock bench --io-type write --io-size 64K --io-total 1M --io-pattern rand "$pool/src" >/dev/null
+stock image-meta set "$pool/src" colour green
+stock snap create --no-progress "$pool/src@y"
+stock snap protect "$pool/src@y"
+ours resize "$pool/src" --size 20M --allow-shrink
+rm -f src.y src.now
+stock export --no-progress "$pool/src@y" src.y
+stock export --no-progress "$pool/src" src.now
+wholly() {
+  same "$1@x" one
+  same "$1@y" src.y
+  same "$1" src.now
+  mapped "$1"
+}
+ours copy "$pool/src" "$pool/copy"
+wholly copy
+rm -f whole
+ours export --export-format 2 "$pool/src" whole
+stock import --no-progress --export-format 2 whole "$pool/imported"
+wholly imported
+[ "$(stock image-meta get "$pool/imported" colour)" = green ] || fail "metadata of imported"
+rm -f whole
+stock export --no-progress --export-format 2 "$pool/src" whole
+ours import --export-format 2 whole "$pool/back"
+wholly back
+ours info "$pool/back" -o json | grep -q '"object_size":1048576' || fail "object size of back"
+refused 'protected' ours snap rm "$pool/back@y"
+changes() { python3 -c "
+import json, sys
+print(sorted((e['offset'], e['length'], e['exists']) for e in json.load(sys.stdin)))"; }
+of=$(ours diff --whole-object --from-snap x "$pool/src@y" -o json | changes)
+want=$(stock diff --whole-object --from-snap x "$pool/src@y" --format json | changes)
+[ "$of" = "$want" ] || fail "whole objects: $of, not $want"
+used() { python3 -c "
+import json, sys
+print(sorted((i['name'], i.get('snapshot', ''), i['used_size']) for i in json.load(sys.stdin)['images']))"; }
+of=$(ours du "$pool/src" -o json | used)
+want=$(stock du "$pool/src" --format json | used)
+[ "$of" = "$want" ] || fail "du: $of, not $want"
+ours object-map check "$pool/src"
+# A map that lies: the object is there, the map does not say so.
+rados -p "$pool" put "rbd_data.$(field back id).0000000000000013" one
+ours resize "$pool/back" --size 41M
+refused 'does not know' ours object-map check "$pool/back" || true
+stock info "$pool/back" | grep -q 'object map invalid' || fail "a wrong map is not marked"
+ours object-map rebuild "$pool/back"
+ours object-map check "$pool/back"
+mapped back
+ours snap unprotect "$pool/back@y"
+ours snap unprotect "$pool/src@y"
+
+echo "# groups"
+ours group create "$pool/g"
+ours group add "$pool/g" "$pool/copy"
+stock group image add "$pool/g" "$pool/imported"
+[ "$(ours group images "$pool/g" | sort | tr '\n' ' ')" = "$pool/copy $pool/imported " ] || fail "images of g"
+refused 'another group' bash -c "'$seabed' volume -c '$conf' group create $pool/h && '$seabed' volume -c '$conf' group add $pool/h $pool/copy"
+ours group snap create "$pool/g@s"
+[ "$(stock group snap ls "$pool/g" --format json | grep -o complete)" = complete ] || fail "rbd group snap ls"
+stock bench --io-type write --io-size 64K --io-total 1M "$pool/copy" >/dev/null
+ours bench "$pool/imported" --io-size 64K --io-total 1M >/dev/null
+stock group snap rollback --no-progress "$pool/g@s"
+wholly copy
+wholly imported
+stock bench --io-type write --io-size 64K --io-total 1M "$pool/copy" >/dev/null
+stock group snap create "$pool/g@t"
+ours group snap rollback "$pool/g@s"
+wholly copy
+[ "$(ours group snap ls "$pool/g" | sort | tr '\n' ' ')" = "s t " ] || fail "group snap ls"
+refused 'in a group' bash -c "'$seabed' volume -c '$conf' rm $pool/copy"
+ours group snap rm "$pool/g@t"
+stock group snap rm "$pool/g@s"
+ours group remove "$pool/g" "$pool/copy"
+ours group rename "$pool/g" gg
+ours group rm "$pool/gg"
+stock group rm "$pool/h"
+[ -z "$(ours group ls "$pool")" ] || fail "groups are left"
+stock snap unprotect "$pool/imported@y"
+
 echo "# what is not built is refused before anything is written"
 stock create "$pool/journal" --size 16M --image-feature exclusive-lock,journaling
 refused 'journaling' ours resize "$pool/journal" --size 32M
@@ -186,13 +331,13 @@ for _ in $(seq 60); do
   if ! stock status "$pool/shared" | grep -q watcher=; then break; fi
   sleep 1
 done
-for image in a b from to third shared slow; do
+for image in a b from to third shared slow src copy imported back; do
   stock snap purge --no-progress "$pool/$image"
   ours rm "$pool/$image"
 done
 [ -z "$(ours ls "$pool")" ] || fail "left: $(ours ls "$pool")"
 # Objects that only snapshots held are listed until those are trimmed.
-left() { rados -p "$pool" ls | grep -vE '^rbd_(directory|info|trash|children|mirroring)$' || true; }
+left() { rados -p "$pool" ls | grep -vE '^rbd_(directory|info|trash|children|mirroring|group_directory)$' || true; }
 for _ in $(seq 60); do
   if [ -z "$(left)" ]; then break; fi
   sleep 1

@@ -8,6 +8,7 @@ mod compare;
 mod demo;
 mod faults;
 mod filesystem;
+mod images;
 mod interop;
 mod kernel;
 mod machine;
@@ -48,6 +49,8 @@ enum Verb {
     Compare(compare::Args),
     /// Kill OSDs under stock clients and check every replica.
     Faults(faults::Args),
+    /// Random operations on images beside a model of them, while OSDs are killed.
+    Images(images::Args),
     /// Start or stop a real Ceph cluster on loopback, to ask it questions.
     Oracle(oracle::Args),
 }
@@ -62,6 +65,7 @@ fn main() -> Result<()> {
         Verb::Interop(args) => interop::run(&args),
         Verb::Compare(args) => compare::run(&args),
         Verb::Faults(args) => faults::run(&args),
+        Verb::Images(args) => images::run(&args),
         Verb::Oracle(args) => oracle::run(&args),
     }
 }

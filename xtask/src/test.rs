@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     chroot::{Chroot, Host, Suite},
-    demo, faults,
+    demo, faults, images,
     interop::{Part, Show},
     machine, process, rocksdb,
     steps::{Ran, Steps},
@@ -36,6 +36,8 @@ pub(crate) struct SimArgs {
 
 /// Seeds of the simulator in the everyday run and in the full one.
 const SIM_SEEDS: [&str; 2] = ["300", "2000"];
+/// Operations on images beside their model, while OSDs are killed.
+const IMAGE_OPS: [u64; 2] = [500, 10_000];
 /// Seconds of fuzzing each target in the everyday run and in the full one.
 const FUZZ_SECONDS: [&str; 2] = ["3", "60"];
 
@@ -83,10 +85,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         steps.run_if_possible(suite.step(), programs)?;
     }
     steps.run("faults", || faults::play_all(&build_seabed()?, None, None))?;
+    steps.run("images", || images::play(IMAGE_OPS[long], None))?;
     steps.run("demo", || demo::show(&build_seabed()?))?;
     if !args.full {
-        let why = "only with --full: 2000 simulator seeds, a minute a fuzz target, all of \
-                   upstream's programs of two releases";
+        let why = "only with --full: 2000 simulator seeds, a minute a fuzz target, 10,000 \
+                   operations on images, all of upstream's programs of two releases";
         steps.skip("long runs", why);
     }
     steps.print();

@@ -1,6 +1,6 @@
 //! An open image.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock as Lock};
 
 use seabed_cluster::SnapId;
@@ -39,6 +39,17 @@ pub(crate) struct Signals {
     pub released: Notify,
 }
 
+/// How it is about the watch on the header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Watching {
+    /// It has this number.
+    As(u64),
+    /// It is being made anew.
+    Lost,
+    /// There is none.
+    Over,
+}
+
 #[derive(Debug)]
 pub(crate) struct Inner {
     /// Of the header.
@@ -60,8 +71,7 @@ pub(crate) struct Inner {
     closed: AtomicBool,
     /// What others have asked for.
     pub asked: Mutex<Asked>,
-    /// 0 for none.
-    watch: AtomicU64,
+    watch: tokio::sync::watch::Sender<Watching>,
     watcher: Lock<Option<Watcher>>,
     pub signals: Signals,
     /// What it was cloned from.
@@ -168,7 +178,7 @@ impl Image {
             holds: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             asked: Mutex::default(),
-            watch: AtomicU64::new(0),
+            watch: tokio::sync::watch::Sender::new(Watching::Over),
             watcher: Lock::default(),
             signals: Signals::default(),
             parent: Lock::new(parent),
@@ -272,12 +282,19 @@ impl Inner {
         self.stale.store(true, Ordering::Release);
     }
 
-    pub(crate) fn watch_handle(&self) -> Option<u64> {
-        Some(self.watch.load(Ordering::Acquire)).filter(|handle| *handle != 0)
+    /// The number of the watch; waits while it is being made anew. `None` if there is none.
+    pub(crate) async fn watch_handle(&self) -> Option<u64> {
+        let mut watch = self.watch.subscribe();
+        // An error says that the sender is gone, which is ours.
+        let known = watch.wait_for(|watching| *watching != Watching::Lost).await.ok()?;
+        match *known {
+            Watching::As(handle) => Some(handle),
+            Watching::Lost | Watching::Over => None,
+        }
     }
 
-    pub(crate) fn set_watch_handle(&self, handle: Option<u64>) {
-        self.watch.store(handle.unwrap_or_default(), Ordering::Release);
+    pub(crate) fn set_watching(&self, watching: Watching) {
+        self.watch.send_replace(watching);
     }
 
     pub(crate) fn holds_lock(&self) -> bool {
@@ -338,16 +355,20 @@ impl Inner {
     /// Waits for writes and gives the lock up, if it is held.
     pub(crate) async fn release_lock(&self) -> Result<(), RbdError> {
         let mut writer = self.writer.write().await;
-        if writer.take().is_none() {
-            return Ok(());
-        }
+        let Some(held) = writer.take() else { return Ok(()) };
         self.holds.store(false, Ordering::Release);
-        self.give_lock_up().await
+        self.give_lock_up(&held).await
     }
 
-    /// After a lost watch: the lock is not counted on any more, and taken anew by the next write.
-    pub(crate) async fn forget_lock(&self) {
-        *self.writer.write().await = None;
-        self.holds.store(false, Ordering::Release);
+    /// After a lost watch the lock names one that is gone, and would be broken: it gets the new
+    /// one's name, if it is this client's still.
+    pub(crate) async fn renew_lock(&self) {
+        let mut writer = self.writer.write().await;
+        let Some(held) = writer.as_mut() else { return };
+        if let Err(error) = self.rename_lock(held).await {
+            tracing::warn!(image = self.name, %error, "the lock is lost with its watch");
+            *writer = None;
+            self.holds.store(false, Ordering::Release);
+        }
     }
 }

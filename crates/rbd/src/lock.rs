@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use seabed_classes::lock::{AssertOp, LockOp, UnlockOp};
+use seabed_classes::lock::{AssertOp, LockOp, SetCookieOp, UnlockOp};
 use seabed_classes::rbd::wire::{BitVector, feature};
 use seabed_cluster::{AddrKind, EntityAddr, Errno};
 use seabed_denc::Encode;
@@ -38,6 +38,8 @@ const ATTEMPTS: u32 = 12;
 pub(crate) struct Held {
     /// The map, if the image has one; an update is stored while this is locked.
     pub map: tokio::sync::Mutex<Option<ObjectMap>>,
+    /// The watch that the lock names; `None` for an image without locks.
+    pub owner: Option<ClientId>,
 }
 
 fn cookie(handle: u64) -> String {
@@ -45,8 +47,8 @@ fn cookie(handle: u64) -> String {
 }
 
 impl Inner {
-    fn me(&self) -> Result<ClientId, RbdError> {
-        let handle = self.watch_handle().ok_or_else(|| self.read_only())?;
+    async fn me(&self) -> Result<ClientId, RbdError> {
+        let handle = self.watch_handle().await.ok_or_else(|| self.read_only())?;
         Ok(ClientId { gid: self.pool.cluster().id(), handle })
     }
 
@@ -56,7 +58,7 @@ impl Inner {
         if !header.has(feature::EXCLUSIVE_LOCK) {
             return Ok(Held::default());
         }
-        let me = self.me()?;
+        let me = self.me().await?;
         let object = names::header(&self.id);
         let wanted = LockOp {
             name: NAME.into(),
@@ -87,7 +89,7 @@ impl Inner {
             false => None,
         };
         self.tell(Notice::Acquired(me)).await;
-        Ok(Held { map: tokio::sync::Mutex::new(map) })
+        Ok(Held { map: tokio::sync::Mutex::new(map), owner: Some(me) })
     }
 
     /// Asks the owner for the lock, or breaks it if the owner is dead.
@@ -164,28 +166,45 @@ impl Inner {
     }
 
     /// Fails unless this client holds the lock of the header that the operation is on.
-    pub(crate) fn assert_locked(&self) -> Result<Operation, RbdError> {
-        if !self.known_header().has(feature::EXCLUSIVE_LOCK) {
-            return Ok(Operation::new());
-        }
+    pub(crate) fn assert_locked(&self, held: &Held) -> Operation {
+        let Some(owner) = held.owner else { return Operation::new() };
         let input = AssertOp {
             name: NAME.into(),
             lock_type: EXCLUSIVE,
-            cookie: cookie(self.me()?.handle).into(),
+            cookie: cookie(owner.handle).into(),
             tag: TAG.into(),
             ..AssertOp::default()
         };
-        Ok(Operation::new().exec("lock", "assert_locked", input.to_bytes(0)))
+        Operation::new().exec("lock", "assert_locked", input.to_bytes(0))
+    }
+
+    /// Has the lock name the watch that there is now; the caller holds writers off.
+    ///
+    /// Errors: EBUSY or ENOENT if it is not held any more.
+    pub(crate) async fn rename_lock(&self, held: &mut Held) -> Result<(), RbdError> {
+        let Some(owner) = held.owner else { return Ok(()) };
+        let me = self.me().await?;
+        if owner == me {
+            return Ok(());
+        }
+        let input = SetCookieOp {
+            name: NAME.into(),
+            lock_type: EXCLUSIVE,
+            cookie: cookie(owner.handle).into(),
+            tag: TAG.into(),
+            new_cookie: cookie(me.handle).into(),
+            ..SetCookieOp::default()
+        };
+        lock(&self.pool, &names::header(&self.id), "set_cookie", input).await?;
+        held.owner = Some(me);
+        self.tell(Notice::Acquired(me)).await;
+        Ok(())
     }
 
     /// Gives the lock up; the caller holds writers off, and nothing is in flight.
-    pub(crate) async fn give_lock_up(&self) -> Result<(), RbdError> {
-        let header = self.known_header();
-        if !header.has(feature::EXCLUSIVE_LOCK) {
-            return Ok(());
-        }
-        let me = self.me()?;
-        if header.has(feature::OBJECT_MAP) {
+    pub(crate) async fn give_lock_up(&self, held: &Held) -> Result<(), RbdError> {
+        let Some(me) = held.owner else { return Ok(()) };
+        if held.map.lock().await.is_some() {
             let object = names::object_map(&self.id, None);
             let input = UnlockOp { name: NAME.into(), ..UnlockOp::default() };
             let unlocked = lock(&self.pool, &object, "unlock", input).await.map(drop);

@@ -62,7 +62,7 @@ impl Image {
         names::check(new)?;
         let inner = &self.inner;
         let held = inner.alone().await?;
-        let rename = rbd(inner.assert_locked()?, "snapshot_rename", (id, new));
+        let rename = rbd(inner.assert_locked(&held), "snapshot_rename", (id, new));
         let renamed = inner.pool.operate(names::header(&inner.id), rename).await.map(drop);
         match renamed.map_err(during("rename snapshot")) {
             Err(error) if error.errno() == Some(Errno::EEXIST) => {
@@ -280,7 +280,7 @@ impl Inner {
             }
         }
         let input = (name, id, namespace.clone());
-        let add = rbd(self.assert_locked()?, "snapshot_add", input);
+        let add = rbd(self.assert_locked(held), "snapshot_add", input);
         let added = self.pool.operate(names::header(&self.id), add).await;
         if let Err(error) = added.map_err(during("create snapshot")) {
             if map.is_some() {
@@ -325,7 +325,7 @@ impl Inner {
         let gone = self.pool.remove(&own).await.map_err(during("object map"));
         unless(gone, Errno::ENOENT)?;
         self.data.remove_snap_id(id).await.map_err(during("remove snapshot"))?;
-        let remove = rbd(self.assert_locked()?, "snapshot_remove", id);
+        let remove = rbd(self.assert_locked(held), "snapshot_remove", id);
         let removed = self.pool.operate(names::header(&self.id), remove).await.map(drop);
         unless(removed.map_err(during("remove snapshot")), Errno::ENOENT)
     }

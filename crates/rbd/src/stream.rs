@@ -190,6 +190,7 @@ impl DiffReader {
         let tag = r.get_u8();
         if tag == b'e' {
             self.ended = true;
+            self.held.advance(1);
             return Ok(Step::Read(DiffRecord::End));
         }
         let mut said = None;
@@ -347,6 +348,8 @@ mod tests {
                 }
                 prop_assert!(reader.is_ended());
                 prop_assert_eq!(read, records());
+                reader.feed(b"more");
+                prop_assert_eq!(&reader.into_rest()[..], b"more");
             }
         }
 

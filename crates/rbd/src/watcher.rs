@@ -9,7 +9,7 @@ use seabed_rados::{Notification, RadosError, Watch};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::image::Inner;
+use crate::image::{Inner, Watching};
 use crate::names;
 use crate::notice::{Notice, answer};
 
@@ -26,7 +26,7 @@ pub(crate) struct Watcher {
 impl Watcher {
     /// Starts to listen; ends with the image at the latest.
     pub(crate) fn start(image: &Arc<Inner>, watch: Watch) -> Self {
-        image.set_watch_handle(Some(watch.cookie()));
+        image.set_watching(Watching::As(watch.cookie()));
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(listen(Arc::downgrade(image), watch, stopped));
         Watcher { stop, task }
@@ -64,10 +64,13 @@ async fn listen(image: Weak<Inner>, mut watch: Watch, mut stopped: oneshot::Rece
             }
             Err(error) => {
                 tracing::warn!(image = image.name, %error, "the watch is lost");
-                image.set_watch_handle(None);
+                image.set_watching(Watching::Lost);
                 match again(&image, &mut stopped).await {
                     Some(new) => watch = new,
-                    None => return,
+                    None => {
+                        image.set_watching(Watching::Over);
+                        return;
+                    }
                 }
             }
         }
@@ -79,11 +82,10 @@ async fn again(image: &Arc<Inner>, stopped: &mut oneshot::Receiver<()>) -> Optio
     loop {
         match image.pool.watch(names::header(&image.id)).await {
             Ok(watch) => {
-                image.set_watch_handle(Some(watch.cookie()));
+                image.set_watching(Watching::As(watch.cookie()));
                 image.mark_stale();
-                // The lock names the watch that is gone: whoever wants it may break it.
                 let image = Arc::clone(image);
-                tokio::spawn(async move { image.forget_lock().await });
+                tokio::spawn(async move { image.renew_lock().await });
                 return Some(watch);
             }
             Err(error) if error.is_not_found() || matches!(error, RadosError::ShutDown) => {

@@ -14,7 +14,7 @@ use super::progress::Bar;
 
 /// What is measured.
 #[derive(clap::Args)]
-pub(super) struct Bench {
+pub(super) struct Load {
     /// What is done.
     #[arg(long, value_enum, default_value = "write")]
     io_type: IoType,
@@ -47,7 +47,7 @@ enum Pattern {
     Rand,
 }
 
-impl Bench {
+impl Load {
     /// True if the image is changed.
     pub(super) fn writes(&self) -> bool {
         self.io_type == IoType::Write

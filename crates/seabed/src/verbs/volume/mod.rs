@@ -143,7 +143,7 @@ enum Verb {
         /// POOL/NAME.
         image: ImageSpec,
         #[command(flatten)]
-        bench: bench::Bench,
+        bench: bench::Load,
         #[arg(short, long, default_value = "plain")]
         output: Format,
     },
@@ -476,4 +476,20 @@ async fn closing<T>(image: &Image, work: impl Future<Output = Result<T>>) -> Res
     let value = result?;
     closed?;
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    #[derive(Parser)]
+    struct Whole {
+        #[command(flatten)]
+        _arguments: super::Arguments,
+    }
+
+    #[test]
+    fn the_verbs_and_their_flags_agree() {
+        Whole::command().debug_assert();
+    }
 }
