@@ -90,7 +90,8 @@ impl Model {
 
     fn fresh_name(&mut self) -> String {
         self.named += 1;
-        format!("model{}", self.named)
+        // Not those of a run that was stopped.
+        format!("model{}-{}", std::process::id(), self.named)
     }
 
     async fn create(&mut self) -> Outcome {

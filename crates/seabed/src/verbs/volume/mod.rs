@@ -1,7 +1,7 @@
 //! `seabed volume`: images made, looked at, filled, read out and removed.
 
-mod attach;
 mod archive;
+mod attach;
 mod bench;
 mod changes;
 mod group;
