@@ -3,7 +3,7 @@
 //! ```text
 //! "rbd image v2\n" | record* | 'E' | "rbd image diffs v2\n" | u64 count | count streams of changes
 //! record: u8 tag | u64 length | fields
-//! O: u64 order   T: u64 features   U: u64 stripe unit   C: u64 stripe count   M: str key, str value
+//! O: u64 order  T: u64 features  U: u64 stripe unit  C: u64 stripe count  M: str key, str value
 //! ```
 //!
 //! One stream for each snapshot, oldest first, and one for the head; each of format 2
@@ -214,7 +214,8 @@ mod tests {
         {
             let mut bytes = archive().to_bytes().to_vec();
             bytes.extend_from_slice(b"rest");
-            let (mut reader, mut at, mut cuts) = (ImageArchiveReader::new(), 0, cuts.iter().cycle());
+            let mut reader = ImageArchiveReader::new();
+            let (mut at, mut cuts) = (0, cuts.iter().cycle());
             loop {
                 if let Some((found, mut rest)) = reader.next_archive().unwrap() {
                     rest.extend_from_slice(&bytes[at..]);

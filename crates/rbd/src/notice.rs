@@ -5,8 +5,8 @@
 //! answer: envelope(1, 1) { i32 0 or negative errno }
 //! ```
 //!
-//! Layouts are those of recorded sessions of Ceph 16.2 (`c05`, `c13`), and of what its clients asked
-//! of each other when they were recorded for this.
+//! Layouts are those of recorded sessions of Ceph 16.2 (`c05`, `c13`), and of what its clients
+//! asked of each other when they were recorded for this.
 
 // The macros that declare the wire's types make them `pub`.
 #![allow(unreachable_pub)]

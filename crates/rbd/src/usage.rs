@@ -70,8 +70,8 @@ impl Image {
         Ok(self.locks().await?.into_iter().map(|owner| owner.addr).collect())
     }
 
-    /// Locks the image by hand: no client writes it until the lock is broken. `id` is a word for the
-    /// lock; `shared` one for those who may hold it together.
+    /// Locks the image by hand: no client writes it until the lock is broken. `id` is a word for
+    /// the lock; `shared` one for those who may hold it together.
     ///
     /// Errors: [`RbdError::Busy`] if it is locked.
     pub async fn lock_by_hand(&self, id: &str, shared: Option<&str>) -> Result<(), RbdError> {
