@@ -3,15 +3,24 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use seabed_cluster::Uuid;
 use seabed_rados::Conf;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Leaves the caller's session, so that its terminal and its end do not reach the daemon.
 pub(crate) fn detach() -> Result<()> {
-    rustix::process::setsid().context("setsid")?;
-    Ok(())
+    use rustix::process::{getpid, getsid, setsid};
+    match setsid() {
+        Ok(_) => Ok(()),
+        // It has a session of its own already.
+        Err(rustix::io::Errno::PERM) if getsid(None) == Ok(getpid()) => Ok(()),
+        Err(rustix::io::Errno::PERM) => bail!(
+            "--detach: an interactive shell has made this process the leader of a group, which \
+             cannot leave its session: start it as `setsid --fork seabed …`"
+        ),
+        Err(error) => Err(error).context("setsid"),
+    }
 }
 
 /// A daemon whose task panics is broken: it must stop, whole, not limp on.
