@@ -33,7 +33,7 @@ const INTEROP: &[&str] = &[
 const GUEST: &[&str] = &["binutils", "busybox-static", "cpio", "e2fsprogs", "qemu-system-x86"];
 
 /// Needed to make, check and grow file systems on attached volumes.
-const VOLUMES: &[&str] = &["e2fsprogs", "xfsprogs"];
+const VOLUMES: &[&str] = &["e2fsprogs", "xfsprogs", "mount", "util-linux"];
 
 /// Needed to make a chroot of another release.
 const CHROOTS: &[&str] = &["mmdebstrap", "debian-archive-keyring"];
@@ -48,6 +48,11 @@ pub(crate) fn for_testing() -> Result<()> {
     ensure(&[BUILD, INTEROP, GUEST, VOLUMES].concat())
 }
 
+/// Makes sure that volumes can be mounted.
+pub(crate) fn for_volumes() -> Result<()> {
+    ensure(&[BUILD, VOLUMES].concat())
+}
+
 /// Makes sure that chroots can be made.
 pub(crate) fn for_chroots() -> Result<()> {
     ensure(CHROOTS)
@@ -56,6 +61,17 @@ pub(crate) fn for_chroots() -> Result<()> {
 /// True for who may do everything on this machine.
 pub(crate) fn is_root() -> Result<bool> {
     Ok(process::read(Command::new("id").arg("-u"))?.trim() == "0")
+}
+
+/// True if apt-get could install a package.
+pub(crate) fn available(package: &str) -> bool {
+    process::read(Command::new("apt-cache").args(["policy", package]))
+        .is_ok_and(|said| said.contains("Candidate:") && !said.contains("Candidate: (none)"))
+}
+
+/// Installs packages.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    ensure(packages)
 }
 
 fn installed(package: &str) -> bool {

@@ -5,6 +5,7 @@
 
 mod chroot;
 mod compare;
+mod csi;
 mod demo;
 mod faults;
 mod filesystem;
@@ -45,6 +46,8 @@ enum Verb {
     Sim(test::SimArgs),
     /// Drive stock Ceph clients against Seabed and against real Ceph, and compare.
     Interop(interop::Args),
+    /// Run kubernetes-csi's own tests over the CSI driver and a running cluster.
+    Csi(csi::Args),
     /// Measure Seabed and real Ceph side by side; writes docs/performance.md.
     Compare(compare::Args),
     /// Kill OSDs under stock clients and check every replica.
@@ -63,6 +66,7 @@ fn main() -> Result<()> {
         Verb::Tidy => tidy::run(),
         Verb::Sim(args) => test::sim(&args),
         Verb::Interop(args) => interop::run(&args),
+        Verb::Csi(args) => csi::run(&args),
         Verb::Compare(args) => compare::run(&args),
         Verb::Faults(args) => faults::run(&args),
         Verb::Images(args) => images::run(&args),

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     chroot::{Chroot, Host, Suite},
-    demo, faults, images,
+    csi, demo, faults, images,
     interop::{Part, Show},
     machine, process, rocksdb,
     steps::{Ran, Steps},
@@ -71,6 +71,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             return Ok(Ran::NotHere("needs root: it mounts".to_owned()));
         }
         shown(&[Part::Filesystem], args.full, Host::Here).map(|()| Ran::Whole)
+    })?;
+    steps.run_if_possible("csi-sanity", || {
+        if !machine::is_root()? {
+            return Ok(Ran::NotHere("needs root: it mounts".to_owned()));
+        }
+        csi::show(&build_seabed()?, None).map(|()| Ran::Whole)
     })?;
     if args.full {
         steps.run("block tools of other releases", || {

@@ -29,6 +29,11 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("seabed-rbd", "seabed-rados"),
     ("seabed", "seabed-attach"),
     ("seabed", "seabed-attachd"),
+    ("seabed", "seabed-csi"),
+    ("seabed-csi", "seabed-attach"),
+    ("seabed-csi", "seabed-attachd"),
+    ("seabed-csi", "seabed-rados"),
+    ("seabed-csi", "seabed-rbd"),
     ("seabed-attachd", "seabed-attach"),
     ("seabed-attachd", "seabed-rados"),
     ("seabed-attachd", "seabed-rbd"),
@@ -44,6 +49,7 @@ const FENCES: &[(&str, &[&str])] = &[
             "seabed-rbd",
             "seabed-attach",
             "seabed-attachd",
+            "seabed-csi",
             "seabed",
         ],
     ),
@@ -51,7 +57,10 @@ const FENCES: &[(&str, &[&str])] = &[
     ("rocksdb", &["seabed-rocks"]),
     ("fuser", &["seabed-attach"]),
     ("linux-raw-sys", &["seabed-attach"]),
-    ("rand", &["seabed", "seabed-sim", "seabed-rados", "seabed-rbd", "seabed-messenger"]),
+    (
+        "rand",
+        &["seabed", "seabed-csi", "seabed-sim", "seabed-rados", "seabed-rbd", "seabed-messenger"],
+    ),
 ];
 
 /// Crates that may contain `unsafe`.

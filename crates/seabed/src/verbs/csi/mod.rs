@@ -4,16 +4,24 @@
 
 mod attachd;
 mod doctor;
+mod driver;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use seabed_attach::{Wanted, Way};
+use seabed_csi::Services;
 
 /// Verbs of `seabed csi`.
 #[derive(Subcommand)]
 pub(crate) enum Verb {
+    /// Serve the calls that concern the cluster: volumes and snapshots made, published, removed.
+    Controller(driver::Arguments),
+    /// Serve the calls that concern this node: volumes attached and mounted.
+    Node(driver::Arguments),
+    /// Serve both.
+    All(driver::Arguments),
     /// Own this node's user-space block devices. Started by the node plugin where it is absent; in
     /// Kubernetes a workload of its own. Ends by itself when it holds nothing; told to end, with
     /// its last device.
@@ -28,6 +36,9 @@ pub(crate) const STATE_DIR: &str = "/var/lib/seabed/csi";
 /// Runs one verb.
 pub(crate) fn run(verb: Verb) -> Result<()> {
     match verb {
+        Verb::Controller(arguments) => driver::run(Services::Controller, arguments),
+        Verb::Node(arguments) => driver::run(Services::Node, arguments),
+        Verb::All(arguments) => driver::run(Services::All, arguments),
         Verb::Attachd(arguments) => attachd::run(arguments),
         Verb::Doctor(arguments) => crate::shell::run(doctor::run(arguments)),
     }
