@@ -33,6 +33,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo:rerun-if-changed={interface}");
     }
     let files = protox::compile(INTERFACES, ["."])?;
-    tonic_prost_build::configure().skip_debug(SECRET).compile_fds(files)?;
+    tonic_prost_build::configure().btree_map(".").skip_debug(SECRET).compile_fds(files)?;
     Ok(())
 }

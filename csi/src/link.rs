@@ -1,6 +1,6 @@
 //! The driver's connection to the cluster: made at the first need, made anew when it was fenced.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use seabed_rados::{Cluster, Conf, Pool};
@@ -46,7 +46,7 @@ impl Link {
 }
 
 /// A client of its own.
-async fn connect(conf: &PathBuf) -> Result<Cluster, Fault> {
+async fn connect(conf: &Path) -> Result<Cluster, Fault> {
     let conf = Conf::load(conf).map_err(seabed_rados::RadosError::from)?;
     match tokio::time::timeout(CONNECT_WITHIN, Cluster::connect(&conf)).await {
         Ok(connected) => Ok(connected?),

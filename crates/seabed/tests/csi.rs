@@ -109,8 +109,9 @@ fn modes_are_kept_and_a_fenced_node_writes_no_more() {
         }
 
         // Raw devices may be written by both, file systems not.
-        let refused = a.publish(&volume, "a", &capability(false, Mode::MultiNodeMultiWriter));
-        assert_eq!(refused.await.unwrap_err().code(), Code::InvalidArgument);
+        let shared = capability(false, Mode::MultiNodeMultiWriter);
+        let refused = a.publish(&volume, "a", &shared).await;
+        assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);
         let raw = a.create("raw", None, &[]).await.unwrap().volume_id;
         let shared = capability(true, Mode::MultiNodeMultiWriter);
         let (on_a, on_b) = (a.bring(&raw, &shared).await, b.bring(&raw, &shared).await);

@@ -5,7 +5,7 @@
 //! the volume is unpublished may have I/O in flight: it is blocklisted before the call returns,
 //! and the epoch of that map is what the next client must have.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use seabed_cluster::EntityAddr;
 use seabed_proto::csi::{
@@ -57,7 +57,7 @@ pub(super) async fn publish(
         }))
     });
     let fence = published.await?.map_or(0, |volume| volume.fence);
-    let publish_context = HashMap::from([(FENCE_EPOCH.to_owned(), fence.to_string())]);
+    let publish_context = BTreeMap::from([(FENCE_EPOCH.to_owned(), fence.to_string())]);
     Ok(ControllerPublishVolumeResponse { publish_context })
 }
 

@@ -1,6 +1,6 @@
 //! A StorageClass's parameters: none is needed, and none is guessed at.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ pub(crate) struct Parameters {
 impl Parameters {
     /// Of a request. What is not known is an error: a misspelt one must not make a volume in
     /// another place than was meant.
-    pub(crate) fn read(asked: &HashMap<String, String>, pool: &str) -> Result<Self, Fault> {
+    pub(crate) fn read(asked: &BTreeMap<String, String>, pool: &str) -> Result<Self, Fault> {
         let mut read =
             Parameters { pool: pool.to_owned(), namespace: String::new(), data_pool: None };
         for (name, value) in asked {
@@ -45,7 +45,7 @@ impl Parameters {
     }
 
     /// Of a snapshot, which goes where its volume is.
-    pub(crate) fn none(asked: &HashMap<String, String>) -> Result<(), Fault> {
+    pub(crate) fn none(asked: &BTreeMap<String, String>) -> Result<(), Fault> {
         match asked.keys().find(|name| !name.starts_with(ORCHESTRATOR)) {
             None => Ok(()),
             Some(name) => {

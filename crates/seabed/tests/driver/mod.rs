@@ -1,7 +1,7 @@
 //! A cluster with drivers of several nodes on this machine, and calls as an orchestrator makes
 //! them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -260,7 +260,7 @@ impl Driver {
         volume_id: &str,
         node_id: &str,
         capability: &VolumeCapability,
-    ) -> Result<HashMap<String, String>, Status> {
+    ) -> Result<BTreeMap<String, String>, Status> {
         let request = ControllerPublishVolumeRequest {
             volume_id: volume_id.to_owned(),
             node_id: node_id.to_owned(),
@@ -284,7 +284,7 @@ impl Driver {
         &self,
         volume_id: &str,
         capability: &VolumeCapability,
-        publish_context: HashMap<String, String>,
+        publish_context: BTreeMap<String, String>,
     ) -> Result<(), Status> {
         let request = NodeStageVolumeRequest {
             volume_id: volume_id.to_owned(),
