@@ -7,7 +7,7 @@ use seabed_cluster::{
 };
 use seabed_denc::Bytes;
 use seabed_messages::{Body, MOsdOp, MOsdOpReply, OpCode, OsdOp, Parts};
-use seabed_pg::op::{OpEnv, OpLimits, check_calls, execute};
+use seabed_pg::op::{OpEnv, OpLimits, ReqIds, check_calls, execute};
 use seabed_storage::mem::MemStore;
 use seabed_storage::{ObjectStore, Transaction};
 
@@ -127,6 +127,7 @@ impl World {
         let loaded = seabed_pg::op::ObjectContext::load(&self.store, &self.coll, &self.object);
         let Ok(Ok(context)) = loaded else { panic!("the object cannot be read: {loaded:?}") };
         let none = IntervalSet::new();
+        let reqids = ReqIds::default();
         let env = OpEnv {
             now: UTime { sec: 1, nsec: 0 },
             pool: &self.pool,
@@ -140,6 +141,8 @@ impl World {
             connected: &[],
             next_notify: 1 << 32,
             limits: &self.limits,
+            copied: None,
+            reqids: &reqids,
         };
         let outcome = execute(&env, &self.store, &self.coll, &context, message);
         let mut reply = MOsdOpReply::to(message, outcome.result, Epoch(1));

@@ -282,10 +282,10 @@ of=$(ours du "$pool/src" -o json | used)
 want=$(stock du "$pool/src" --format json | used)
 [ "$of" = "$want" ] || fail "du: $of, not $want"
 ours object-map check "$pool/src"
-# A map that lies: the object is there, the map does not say so.
-rados -p "$pool" put "rbd_data.$(field back id).0000000000000013" one
+# A map that lies: an object behind the old end is there, the map does not say so.
 ours resize "$pool/back" --size 41M
-refused 'does not know' ours object-map check "$pool/back" || true
+rados -p "$pool" put "rbd_data.$(field back id).0000000000000028" /etc/hostname
+refused 'does not know' ours object-map check "$pool/back"
 stock info "$pool/back" | grep -q 'object map invalid' || fail "a wrong map is not marked"
 ours object-map rebuild "$pool/back"
 ours object-map check "$pool/back"
@@ -300,10 +300,12 @@ stock group image add "$pool/g" "$pool/imported"
 [ "$(ours group images "$pool/g" | sort | tr '\n' ' ')" = "$pool/copy $pool/imported " ] || fail "images of g"
 refused 'another group' bash -c "'$seabed' volume -c '$conf' group create $pool/h && '$seabed' volume -c '$conf' group add $pool/h $pool/copy"
 ours group snap create "$pool/g@s"
-[ "$(stock group snap ls "$pool/g" --format json | grep -o complete)" = complete ] || fail "rbd group snap ls"
+stock group snap ls "$pool/g" --format json | grep -qE '"(ok|complete)"' || fail "rbd group snap ls"
 stock bench --io-type write --io-size 64K --io-total 1M "$pool/copy" >/dev/null
 ours bench "$pool/imported" --io-size 64K --io-total 1M >/dev/null
 stock group snap rollback --no-progress "$pool/g@s"
+# Stock rollbacks take the snapshot's map, whose clean objects the rollback has written to.
+for image in copy imported; do stock object-map rebuild --no-progress "$pool/$image"; done
 wholly copy
 wholly imported
 stock bench --io-type write --io-size 64K --io-total 1M "$pool/copy" >/dev/null
@@ -311,7 +313,7 @@ stock group snap create "$pool/g@t"
 ours group snap rollback "$pool/g@s"
 wholly copy
 [ "$(ours group snap ls "$pool/g" | sort | tr '\n' ' ')" = "s t " ] || fail "group snap ls"
-refused 'in a group' bash -c "'$seabed' volume -c '$conf' rm $pool/copy"
+refused 'snapshots' ours rm "$pool/copy"
 ours group snap rm "$pool/g@t"
 stock group snap rm "$pool/g@s"
 ours group remove "$pool/g" "$pool/copy"
@@ -336,9 +338,9 @@ for image in a b from to third shared slow src copy imported back; do
   ours rm "$pool/$image"
 done
 [ -z "$(ours ls "$pool")" ] || fail "left: $(ours ls "$pool")"
-# Objects that only snapshots held are listed until those are trimmed.
+# Objects that only snapshots held are listed until those are trimmed; real Ceph takes minutes.
 left() { rados -p "$pool" ls | grep -vE '^rbd_(directory|info|trash|children|mirroring|group_directory)$' || true; }
-for _ in $(seq 60); do
+for _ in $(seq 400); do
   if [ -z "$(left)" ]; then break; fi
   sleep 1
 done
