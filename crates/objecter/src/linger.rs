@@ -3,7 +3,8 @@
 //! ```text
 //! watch:   WATCH ──reply──▶ held ──(interval or session lost)──▶ RECONNECT ──reply──▶ held
 //!                             │ PING, while held, and its reply      │ refused
-//!                             └──── refused, DISCONNECT ─────────────┴──▶ lost: told once
+//!                             └──── refused, DISCONNECT ─────────────┴──▶ lost: told once,
+//!                                                            and UNWATCH if the OSD may know it
 //! notify:  NOTIFY ──reply──▶ accepted ──NOTIFY_COMPLETE──▶ told once
 //!            ▲                  │ (interval or session lost)
 //!            └──────────────────┘
@@ -312,8 +313,13 @@ impl Objecter {
                 (linger.step, linger.held) = (None, by);
                 *name = reply.ops.first().and_then(|(_, o)| u64::from_bytes(o.clone()).ok());
             }
-            (Kind::Watch { .. }, Err(error)) => {
-                self.drop_linger(id);
+            (Kind::Watch { begun, .. }, Err(error)) => {
+                // An OSD that has it still, unconnected, would name it to others as alive.
+                let known = *begun && !matches!(error, Errno::ENOTCONN | Errno::ENOENT);
+                match known {
+                    true => drop(self.unwatch(self.now, id, out)),
+                    false => drop(self.drop_linger(id)),
+                }
                 out.push(Output::Watch(id, WatchEvent::Lost(error)));
             }
             (Kind::Notify { .. }, Err(error)) => {

@@ -34,6 +34,20 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     clone.close().await?;
     images.remove("clone", &mut |_, _| {}).await?;
 
+    // A snapshot that is removed under a clone goes with it; for that the parent's lock is asked
+    // of the handle that has it, though it is of the same process.
+    let image = Image::open(&images, "example").await?;
+    image.create_snapshot("kept").await?;
+    images.clone_snapshot(&image, "kept", "clone", CloneVersion::V2, &options).await?;
+    image.remove_snapshot("kept").await?;
+    images.remove("clone", &mut |_, _| {}).await?;
+    assert_eq!(image.header().await?.snapshots.len(), 1);
+    image.write(4096, "world").await?;
+    // What is open is not removed, not even here.
+    let refused = images.remove("example", &mut |_, _| {}).await;
+    assert_eq!(refused.err().and_then(|error| error.errno()), Some(seabed_cluster::Errno::EBUSY));
+    image.close().await?;
+
     let image = Image::open(&images, "example").await?;
     image.rollback("before", &mut |_, _| {}).await?;
     assert_eq!(image.read(4096, 5).await?, "hello");

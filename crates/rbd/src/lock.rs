@@ -32,6 +32,9 @@ const COOKIE: &str = "auto ";
 /// How long an owner that lives may take to give it up, and how often it is asked.
 const PATIENCE: Duration = Duration::from_secs(10);
 const ATTEMPTS: u32 = 12;
+/// How long a handle of this process has to watch again, and how often it is looked at.
+const RENEWAL: Duration = Duration::from_secs(1);
+const RENEWALS: u32 = 5;
 
 /// What the holder of the lock has.
 #[derive(Debug, Default)]
@@ -47,7 +50,7 @@ fn cookie(handle: u64) -> String {
 }
 
 impl Inner {
-    async fn me(&self) -> Result<ClientId, RbdError> {
+    pub(crate) async fn me(&self) -> Result<ClientId, RbdError> {
         let handle = self.watch_handle().await.ok_or_else(|| self.read_only())?;
         Ok(ClientId { gid: self.pool.cluster().id(), handle })
     }
@@ -80,7 +83,7 @@ impl Inner {
                 }
                 Err(error) => return Err(error),
             }
-            self.want_from_owner(&object, me, released).await?;
+            self.want_from_owner(&object, me, attempt, released).await?;
         }
         // What another has changed while it had the lock must be seen.
         let header = self.refresh().await?;
@@ -97,6 +100,7 @@ impl Inner {
         &self,
         object: &str,
         me: ClientId,
+        attempt: u32,
         released: impl Future<Output = ()>,
     ) -> Result<(), RbdError> {
         let owners = owners(&self.pool, object).await?;
@@ -110,8 +114,17 @@ impl Inner {
         });
         if !lives {
             let client = owner.client;
-            tracing::info!(image = self.name, owner = %client, "breaking the lock of the dead");
             let cluster = self.pool.cluster();
+            if same_client(&cluster.addr(), &owner.addr) {
+                // Another handle of ours: dropped, or about to have its watch again. This process
+                // lives and must not be shut out.
+                if attempt < RENEWALS {
+                    let _ = tokio::time::timeout(RENEWAL, released).await;
+                    return Ok(());
+                }
+                return break_lock(&self.pool, object, &owner).await;
+            }
+            tracing::info!(image = self.name, owner = %client, "breaking the lock of the dead");
             cluster.blocklist(&owner.addr, None).await.map_err(during("blocklist"))?;
             return break_lock(&self.pool, object, &owner).await;
         }

@@ -92,6 +92,18 @@ const QUIESCE: u32 = 18;
 const UNQUIESCE: u32 = 19;
 
 impl Notice {
+    /// True if this is that client's own word, as far as the word names who said it.
+    pub(crate) fn is_from(&self, client: ClientId) -> bool {
+        match self {
+            Notice::Acquired(who) | Notice::Released(who) | Notice::Request(who) => *who == client,
+            Notice::Ask(id, _) => id.client == client,
+            Notice::HeaderUpdate
+            | Notice::Progress(..)
+            | Notice::Complete(..)
+            | Notice::Other(_) => false,
+        }
+    }
+
     /// True if the owner of the lock must answer.
     pub(crate) fn is_request(&self) -> bool {
         match self {
@@ -300,6 +312,21 @@ mod tests {
         let text = "07012c00000004000000751000000000000030e104e0117f000001000000000000000100000000\
                     0000001000000000000000";
         assert_eq!(hex(&all.to_bytes(0)), text);
+    }
+
+    #[test]
+    fn handles_of_one_process_are_two_clients() {
+        let [one, other] = [1, 2].map(|handle| ClientId { gid: 7, handle });
+        let asked = AsyncId { client: other, number: 1 };
+        for notice in [
+            Notice::Acquired(other),
+            Notice::Released(other),
+            Notice::Request(other),
+            Notice::Ask(asked, Request::Flatten),
+        ] {
+            assert!(notice.is_from(other) && !notice.is_from(one), "{notice:?}");
+        }
+        assert!(!Notice::HeaderUpdate.is_from(one), "one handle hears what the other changed");
     }
 
     #[test]

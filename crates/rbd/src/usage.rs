@@ -51,11 +51,13 @@ impl Image {
         self.inner.pool.watchers(header).await.map_err(during("watchers"))
     }
 
-    /// Fails with [`RbdError::Busy`] while another client watches.
+    /// Fails with [`RbdError::Busy`] while another client, or another handle of this one, watches.
     pub(crate) async fn not_open_elsewhere(&self) -> Result<(), RbdError> {
-        let me = self.inner.pool.cluster().id();
+        let me = self.inner.me().await?;
         let watchers = self.watchers().await?;
-        let other = watchers.iter().find(|w| u64::try_from(w.client.num) != Ok(me));
+        let other = watchers
+            .iter()
+            .find(|w| u64::try_from(w.client.num) != Ok(me.gid) || w.cookie != me.handle);
         let Some(Watcher { client, addr, .. }) = other else { return Ok(()) };
         Err(self.inner.busy(format!("open by {client} at {addr}")))
     }

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::image::{Inner, Watching};
 use crate::names;
-use crate::notice::{Notice, answer};
+use crate::notice::{ClientId, Notice, answer};
 
 /// Pause before a watch that was lost is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -57,7 +57,9 @@ async fn listen(image: Weak<Inner>, mut watch: Watch, mut stopped: oneshot::Rece
         let Some(image) = image.upgrade() else { return };
         match told {
             Ok(notification) => {
-                let reply = hear(&image, &notification);
+                let gid = image.pool.cluster().id();
+                let me = ClientId { gid, handle: watch.cookie() };
+                let reply = hear(&image, me, &notification);
                 if let Err(error) = watch.ack(&notification, reply).await {
                     tracing::debug!(image = image.name, %error, "not acknowledged");
                 }
@@ -101,7 +103,9 @@ async fn again(image: &Arc<Inner>, stopped: &mut oneshot::Receiver<()>) -> Optio
 }
 
 /// Hears one thing; the bytes are the answer, empty where none is wanted of us.
-fn hear(image: &Arc<Inner>, notification: &Notification) -> Bytes {
+///
+/// Another handle of this process is another client: only its watch tells it from this one.
+fn hear(image: &Arc<Inner>, me: ClientId, notification: &Notification) -> Bytes {
     let notice = match Notice::from_bytes(notification.payload.clone()) {
         Ok(notice) => notice,
         Err(error) => {
@@ -109,11 +113,14 @@ fn hear(image: &Arc<Inner>, notification: &Notification) -> Bytes {
             return Bytes::new();
         }
     };
-    let from_us = notification.notifier == image.pool.cluster().id();
+    if notice.is_from(me) {
+        return Bytes::new();
+    }
     match notice {
-        Notice::HeaderUpdate if !from_us => image.mark_stale(),
-        Notice::Released(_) if !from_us => image.signals.released.notify_waiters(),
-        Notice::Request(_) if image.holds_lock() && !from_us => {
+        // It does not say who changed it.
+        Notice::HeaderUpdate => image.mark_stale(),
+        Notice::Released(_) => image.signals.released.notify_waiters(),
+        Notice::Request(_) if image.holds_lock() => {
             let image = Arc::clone(image);
             tokio::spawn(async move {
                 if let Err(error) = image.release_lock().await {
@@ -122,11 +129,11 @@ fn hear(image: &Arc<Inner>, notification: &Notification) -> Bytes {
             });
             return answer(Ok(()));
         }
-        Notice::Ask(id, request) if image.holds_lock() && !from_us => {
+        Notice::Ask(id, request) if image.holds_lock() => {
             crate::owner::ask(image, id, request);
             return answer(Ok(()));
         }
-        ref asked if asked.is_request() && image.holds_lock() && !from_us => {
+        ref asked if asked.is_request() && image.holds_lock() => {
             return answer(Err(Errno::EOPNOTSUPP));
         }
         _ => {}

@@ -89,6 +89,8 @@ fn a_watch_says_that_it_is_alive_and_hears_that_it_is_not() {
     let (_, op, tid, _, _) = sent_watch(&mut w);
     answer(&mut w, osd, tid, &op, Errno::ETIMEDOUT.wire());
     assert_eq!(events(&mut w), [(id, WatchEvent::Lost(Errno::ETIMEDOUT))]);
+    let (_, _, _, what, cookie) = sent_watch(&mut w);
+    assert_eq!((what, cookie), (watch_op::UNWATCH, id.0), "the object names it still");
     assert!(w.objecter.unwatch(now(15), id, &mut w.out).is_none());
 }
 
