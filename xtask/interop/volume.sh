@@ -110,6 +110,15 @@ ours clone "$pool/a@s1" "$pool/v1"
 ours clone "$pool/a@s2" "$pool/v2"
 same v1 one
 same v2 one
+# Cut inside an object that is still the parent's: the snapshot shows all of it, whatever is written.
+ours clone "$pool/a@s2" "$pool/cut"
+ours snap create "$pool/cut@whole"
+ours resize "$pool/cut" --size 5M --allow-shrink
+ours bench "$pool/cut" --io-size 64K --io-total 5M >/dev/null
+same cut@whole one
+mapped cut
+ours snap rm "$pool/cut@whole"
+ours rm "$pool/cut"
 [ "$(stock children "$pool/a@s1")" = "$pool/v1" ] || fail "children of s1"
 [ "$(stock children "$pool/a@s2")" = "$pool/v2" ] || fail "children of s2"
 stock bench --io-type write --io-size 4K --io-total 64K --io-pattern rand "$pool/v1" >/dev/null

@@ -230,15 +230,15 @@ impl Inner {
     }
 
     /// Copies objects of the parent that the image does not have.
-    async fn copy_up(
+    pub(crate) async fn copy_up(
         self: &Arc<Self>,
         held: &Held,
         header: &Arc<Header>,
         parent: Option<Image>,
-        objects: std::ops::Range<u64>,
+        objects: impl IntoIterator<Item = u64>,
     ) -> Result<(), RbdError> {
         let target = Arc::new(Target::new(self, header, parent));
-        let jobs = objects.map(|object| {
+        let jobs = objects.into_iter().map(|object| {
             let target = Arc::clone(&target);
             async move { Ok(target.missing(object).await?.map(|bytes| (object, bytes))) }
         });

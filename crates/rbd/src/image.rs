@@ -225,7 +225,7 @@ impl Image {
 
     /// What it was cloned from, open at that snapshot.
     pub fn parent(&self) -> Option<Image> {
-        self.inner.parent.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.inner.parent_image()
     }
 
     /// Takes the exclusive lock now, instead of at the first write.
@@ -272,6 +272,10 @@ impl Inner {
         feature::check(&self.name, fresh.features, self.access == Access::Write)?;
         *self.header.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&fresh);
         Ok(fresh)
+    }
+
+    pub(crate) fn parent_image(&self) -> Option<Image> {
+        self.parent.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn set_parent(&self, parent: Option<Image>) {

@@ -9,10 +9,10 @@ use seabed_rados::Operation;
 use crate::call::set;
 use crate::error::{during, unless};
 use crate::image::{Image, Inner};
-use crate::layout::below;
+use crate::layout::{Layout, below};
 use crate::lock::Held;
 use crate::notice::Notice;
-use crate::object_map::{self, NONEXISTENT, ObjectMap};
+use crate::object_map::{self, EXISTS, NONEXISTENT, ObjectMap};
 use crate::parallel::in_parallel;
 use crate::remove::Progress;
 use crate::{Header, RbdError, names};
@@ -37,7 +37,7 @@ impl Image {
 impl Inner {
     /// Resizes while nobody writes; others are to be told.
     pub(crate) async fn change_size(
-        &self,
+        self: &Arc<Self>,
         held: &Held,
         size: u64,
         progress: Progress<'_>,
@@ -48,6 +48,9 @@ impl Inner {
         if mapped && objects > object_map::OBJECTS_MAX {
             let reason = "an object map has no room for so many objects";
             return Err(RbdError::Invalid { what: "size".into(), reason });
+        }
+        if size < header.size {
+            self.before_cut(held, &header, size).await?;
         }
         let mut map = held.map.lock().await;
         if size < header.size {
@@ -74,6 +77,27 @@ impl Inner {
         Ok(())
     }
 
+    /// Gives objects that will be cut the parent's bytes, where there are snapshots: made later, of
+    /// the little that the head will show of the parent, they would lack the rest in those. And
+    /// says that what is there is about to differ from the last snapshot.
+    async fn before_cut(
+        self: &Arc<Self>,
+        held: &Held,
+        header: &Arc<Header>,
+        size: u64,
+    ) -> Result<(), RbdError> {
+        let cut: Vec<u64> =
+            cuts(&header.layout, header.size, size).into_iter().map(|(object, _)| object).collect();
+        if header.parent.is_some() && !header.snapshots.is_empty() {
+            self.copy_up(held, header, self.parent_image(), cut.iter().copied()).await?;
+        }
+        let there: Vec<u64> = match held.map.lock().await.as_ref() {
+            Some(map) => cut.into_iter().filter(|object| map.may_exist(*object)).collect(),
+            None => return Ok(()),
+        };
+        self.will_exist(held, &there, EXISTS).await.map(drop)
+    }
+
     /// Removes what lies behind `size`.
     async fn trim(
         &self,
@@ -86,15 +110,8 @@ impl Inner {
         let (seq, snaps) = header.snap_context();
         let pool = self.data.when_full().with_snap_context(seq, snaps);
         let (keep, all) = (layout.objects(size), layout.objects(header.size));
-        // Objects that are cut: those of the last stripes, which have bytes on both sides.
-        let cut = keep.saturating_sub(layout.stripe_count())..keep;
-        let cuts = cut.filter_map(|object| {
-            let whole = layout.of_object(object, 0, u64::MAX);
-            let had: u64 = below(whole.clone(), header.size).iter().map(|p| p.length).sum();
-            let has: u64 = below(whole, size).iter().map(|p| p.length).sum();
-            (has < had).then_some((object, has))
-        });
-        let jobs = cuts.map(|(object, has)| {
+        let cuts = cuts(&layout, header.size, size);
+        let jobs = cuts.into_iter().map(|(object, has)| {
             let (pool, object) = (pool.clone(), names::data(&header.object_prefix, object));
             async move {
                 let cut = Operation::new().truncate(has);
@@ -147,4 +164,18 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// Objects of the last stripes that have bytes on both sides of the new end, and how many of them
+/// stay.
+fn cuts(layout: &Layout, before: u64, size: u64) -> Vec<(u64, u64)> {
+    let keep = layout.objects(size);
+    let last = keep.saturating_sub(layout.stripe_count())..keep;
+    let cut = last.filter_map(|object| {
+        let whole = layout.of_object(object, 0, u64::MAX);
+        let had: u64 = below(whole.clone(), before).iter().map(|p| p.length).sum();
+        let has: u64 = below(whole, size).iter().map(|p| p.length).sum();
+        (has < had).then_some((object, has))
+    });
+    cut.collect()
 }

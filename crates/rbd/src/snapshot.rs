@@ -208,7 +208,7 @@ impl Inner {
 
     /// Makes the head what a snapshot is, while nobody writes; others are to be told.
     pub(crate) async fn roll_back(
-        &self,
+        self: &Arc<Self>,
         held: &Held,
         snapshot: &Snapshot,
         progress: Progress<'_>,
